@@ -1,0 +1,111 @@
+"""Backends: each is a folder of `templates/backends/`, data before code, that turns settings into a config and a command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.source import Tree, read_tree
+from compiler.study import Name
+from compiler.text import shell_expanded, shell_word, yaml_block, yaml_flow
+from compiler.validation import Strict, check_schema, parse
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class BackendFile(Strict):
+    """What `backend.yaml` says of a backend."""
+
+    about: str
+    environment: Name
+    outputs: dict[Name, str]
+    dataset_format: str = "jsonl"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing a backend does (an algorithm, or a job kind): schema, config template, launch template."""
+
+    backend: str
+    what: str
+    environment: str
+    output: str | None
+    dataset_format: str
+    schema: Mapping[str, Any]
+    config: Template
+    launch: Template
+
+    def takes(self, group: str) -> frozenset[str]:
+        """The names that the schema knows in `settings` or `execution`."""
+        return frozenset(self.schema["properties"].get(group, {}).get("properties", {}))
+
+    def check(self, group: str, values: Tree, whose: str) -> list[Diagnostic]:
+        """What is wrong with `values` as this part's `settings` or `execution`."""
+        schema = self.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
+        return check_schema({**schema, "$defs": self.schema.get("$defs", {})}, values, f"{group} of {whose}")
+
+    def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+        """The config file's text."""
+        return self.config.render(settings=settings, execution=execution, job=job)
+
+    def render_launch(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+        """The lines of the job's script that run it."""
+        return self.launch.render(settings=settings, execution=execution, job=job).rstrip("\n")
+
+
+def parse_config(text: str) -> Any:
+    """What a rendered config says."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+@cache
+def environment() -> Environment:
+    """The Jinja environment of every template: an unknown name is an error, never an empty string."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    found.filters.update(yaml=yaml_flow, block=yaml_block, sh=shell_word, expanded=shell_expanded)
+    return found
+
+
+def part(backend: str, what: str, asked: Position) -> Part:
+    """The part of a backend. Raises SpecError at `asked`, the place that names the backend, when there is none."""
+    names = [folder.parent.name for folder in TEMPLATES.glob("backends/*/backend.yaml")]
+    if backend not in names:
+        raise spec_error(asked, f"there is no backend '{backend}'", nearest(backend, names))
+    found = _part(backend, what)
+    if found is None:
+        parts = [file.name.split(".")[0] for file in (TEMPLATES / "backends" / backend).glob("*.schema.json")]
+        raise spec_error(asked, f"backend '{backend}' cannot do '{what}'", nearest(what, parts))
+    return found
+
+
+@cache
+def _part(backend: str, what: str) -> Part | None:
+    folder = TEMPLATES / "backends" / backend
+    schema = folder / f"{what}.schema.json"
+    if not schema.is_file():
+        return None
+    about = parse(BackendFile, read_tree(folder / "backend.yaml"))
+    return Part(
+        backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
+        dataset_format=about.dataset_format, schema=json.loads(schema.read_text(encoding="utf-8")),
+        config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
+        launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"),
+    )  # fmt: skip
+
+
+def _template(folder: Path, name: str, fallback: str) -> Template:
+    """The backend's own template, or the native backend's default."""
+    own = folder / name
+    chosen = f"backends/{folder.name}/{name}" if own.is_file() else f"backends/native/{fallback}"
+    return environment().get_template(chosen)

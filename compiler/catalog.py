@@ -1,0 +1,286 @@
+"""The catalog: named definitions that a study picks from, and may replace or extend.
+
+A definition under `define` in a study, or in a file of the catalog's folder, is complete, or says `extends: NAME` and gives
+only what differs: mappings merge key by key, lists and single values replace. A study's definition of a name that the
+catalog has, without `extends`, replaces it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field
+
+from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
+from compiler.source import PathKey, Tree, read_tree
+from compiler.study import Name
+from compiler.validation import Strict, parse
+
+Settings = dict[str, Any]
+
+
+class Stage(Strict):
+    """One training: an algorithm on a dataset."""
+
+    algorithm: Name
+    dataset: Name
+    settings: Settings = Field(default_factory=dict)
+
+
+class Method(Strict):
+    """A recipe: stages in order, each from the checkpoint of the one before."""
+
+    about: str
+    stages: list[Stage] = Field(min_length=1)
+
+
+class Algorithm(Strict):
+    """What a stage optimises, its settings, and the backend that runs it."""
+
+    about: str
+    backend: Name
+    settings: Settings
+    execution: Settings = Field(default_factory=dict)
+    resources: Name
+
+
+class Traces(Strict):
+    """Sampling that a dataset needs first: from the cell's start model, or from a teacher."""
+
+    model: Name
+    backend: Name
+    settings: Settings
+    execution: Settings = Field(default_factory=dict)
+    resources: Name
+
+
+class Dataset(Strict):
+    """How a stage's training data is made from a domain."""
+
+    about: str
+    type: Literal["dataset.sft", "dataset.preference", "dataset.rl", "dataset.privileged"]
+    settings: Settings
+    traces: Traces | None = None
+
+
+class Teacher(Strict):
+    """A hub model that answers a domain's questions."""
+
+    about: str
+    hub: str
+    revision: str
+
+
+class Domain(Strict):
+    """A source of rows with a grader, and what it asks of algorithms and datasets."""
+
+    about: str
+    grader: Literal["math", "code", "qa", "refusal"]
+    settings: Settings
+    algorithms: dict[Name, Settings] = Field(default_factory=dict)
+    datasets: dict[Name, Settings] = Field(default_factory=dict)
+
+
+class Pretrain(Strict):
+    """A start model trained by the plan itself, on rows of these domains, from `start` or from nothing."""
+
+    domains: list[Name] = Field(min_length=1)
+    start: Name | None = None
+    settings: Settings
+    resources: Name = "train"
+
+
+class Start(Strict):
+    """One model to begin from: a hub model at a revision, or one pre-trained by the plan."""
+
+    hub: str | None = None
+    revision: str | None = None
+    prompt: Settings
+    pretrain: Pretrain | None = None
+
+
+class Scale(Strict):
+    """One model size, with its start models."""
+
+    about: str
+    parameters: float
+    starts: dict[Name, Start]
+
+
+class Suite(Strict):
+    """The tasks that checkpoints are measured on."""
+
+    about: str
+    backend: Name
+    domains: list[Name] = Field(default_factory=list)
+    settings: Settings
+    execution: Settings = Field(default_factory=dict)
+    resources: Name
+
+
+class Environment(Strict):
+    """What a job's shell loads before it runs."""
+
+    modules: list[str] = Field(default_factory=list)
+    activate: str | None = None
+    exports: dict[str, str] = Field(default_factory=dict)
+    unsets: list[str] = Field(default_factory=list)
+
+
+class Resources(Strict):
+    """What one class of jobs asks of the cluster. `time` is Slurm's, `mem` with its unit."""
+
+    partition: str | None = None
+    time: str
+    cpus: int = Field(ge=1)
+    mem: str
+    gpus: int = Field(default=0, ge=0)
+    gpu: str | None = None
+
+
+class Limits(Strict):
+    """Caps of the site on one user."""
+
+    submitted: int = Field(ge=1)
+    array: int = Field(ge=1)
+
+
+class Cluster(Strict):
+    """A place that runs jobs, as data."""
+
+    about: str
+    executor: Literal["slurm", "local"]
+    store: str
+    account: str | None = None
+    gpu_request: Literal["gres", "gpus_per_node"] = "gres"
+    limits: Limits
+    kill_on_invalid_dep: bool = False
+    environments: dict[Name, Environment]
+    resources: dict[Name, Resources]
+
+
+SECTIONS: Mapping[str, type[Strict]] = {
+    "methods": Method,
+    "algorithms": Algorithm,
+    "datasets": Dataset,
+    "teachers": Teacher,
+    "domains": Domain,
+    "scales": Scale,
+    "suites": Suite,
+    "clusters": Cluster,
+}
+
+Definition = TypeVar("Definition", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every definition a study can name, with where each of its values stands."""
+
+    models: Mapping[tuple[str, str], Strict]
+    trees: Mapping[tuple[str, str], Tree]
+
+    def get(self, kind: type[Definition], name: str, asked: Position) -> Definition:
+        """The definition of that kind and name. Raises SpecError at `asked`, the place that names it."""
+        section = next(s for s, model in SECTIONS.items() if model is kind)
+        found = self.models.get((section, name))
+        if isinstance(found, kind):
+            return found
+        raise spec_error(asked, f"there is no {section[:-1]} '{name}'", nearest(name, self.names(section)))
+
+    def names(self, section: str) -> list[str]:
+        """The names that a section defines."""
+        return [name for found, name in self.models if found == section]
+
+    def at(self, section: str, name: str, path: PathKey = ()) -> Position:
+        """Where a value of a definition stands."""
+        return self.trees[section, name].at(path)
+
+    def below(self, section: str, name: str, path: PathKey) -> Tree:
+        """A part of a definition."""
+        return self.trees[section, name].below(path)
+
+
+def read_catalog(folder: Path, study: Tree) -> Catalog:
+    """The catalog in `folder` with the study's own definitions on top. Raises SpecError."""
+    trees = dict(_catalog_trees(folder))
+    trees.update(_own_definitions(study, trees))
+    models: dict[tuple[str, str], Strict] = {}
+    wrong: list[Diagnostic] = []
+    for key, tree in sorted(trees.items()):
+        try:
+            models[key] = parse(SECTIONS[key[0]], tree)
+        except SpecError as error:
+            wrong.extend(error.diagnostics)
+    if wrong:
+        raise SpecError(wrong)
+    return Catalog(models, trees)
+
+
+def _catalog_trees(folder: Path) -> dict[tuple[str, str], Tree]:
+    """Every definition below `folder`. A name defined twice in one section is an error."""
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise spec_error(Position(str(folder)), "the catalog's folder holds no YAML file", "see 'catalog' in the spec")
+    trees: dict[tuple[str, str], Tree] = {}
+    for file in files:
+        for key, tree in _definitions(read_tree(file)):
+            if key in trees:
+                raise spec_error(tree.at(()), f"{key[0][:-1]} '{key[1]}' is defined twice", f"first at {trees[key].at(())}")
+            trees[key] = _extended(tree, key, trees)
+    return trees
+
+
+def _own_definitions(study: Tree, catalog: Mapping[tuple[str, str], Tree]) -> dict[tuple[str, str], Tree]:
+    if not study.data.get("define"):
+        return {}
+    found = _definitions(study.below(("define",)))
+    return {key: _extended(tree, key, catalog) for key, tree in found}
+
+
+def _definitions(tree: Tree) -> list[tuple[tuple[str, str], Tree]]:
+    """The definitions of one file or of a study's `define`, with their section's name checked."""
+    found = []
+    for section, entries in tree.data.items():
+        if section not in SECTIONS:
+            raise spec_error(tree.key_at((section,)), f"unknown section '{section}'", nearest(section, SECTIONS))
+        if not isinstance(entries, dict):
+            raise spec_error(tree.at((section,)), f"section '{section}' must map names to definitions")
+        found += [((section, name), tree.below((section, name))) for name in entries]
+    return found
+
+
+def _extended(tree: Tree, key: tuple[str, str], known: Mapping[tuple[str, str], Tree]) -> Tree:
+    """`tree` on top of the definition that its `extends` names, if it names one."""
+    if not isinstance(tree.data, dict) or "extends" not in tree.data:
+        return tree
+    parent = known.get((key[0], str(tree.data["extends"])))
+    if parent is None:
+        names = [name for section, name in known if section == key[0]]
+        message = f"there is no {key[0][:-1]} '{tree.data['extends']}' to extend"
+        raise spec_error(tree.at(("extends",)), message, nearest(str(tree.data["extends"]), names))
+    data = {name: value for name, value in tree.data.items() if name != "extends"}
+    return merged(parent, Tree(tree.file, data, tree.values, tree.keys))
+
+
+def merged(under: Tree, over: Tree) -> Tree:
+    """`over` on top of `under`: mappings merge key by key, anything else replaces; positions follow the values."""
+    values, keys = dict(under.values), dict(under.keys)
+    data = _merge(under.data, over.data, (), values)
+    values.update(over.values)
+    keys.update(over.keys)
+    return Tree(over.file, data, values, keys)
+
+
+def _merge(under: Any, over: Any, path: PathKey, values: dict[PathKey, Position]) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        for stale in [p for p in values if p[: len(path)] == path]:
+            del values[stale]
+        return over
+    result = dict(under)
+    for key, value in over.items():
+        result[key] = _merge(under[key], value, (*path, key), values) if key in under else value
+    return result

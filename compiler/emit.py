@@ -1,0 +1,138 @@
+"""From a plan to files: scripts, contracts, configs, plan.json, PLAN.md, submit_all.sh. Pure: paths to texts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from compiler import backends
+from compiler.catalog import Cluster
+from compiler.diagnostics import Position
+from compiler.plan import Job, Plan
+from compiler.slurm import hours
+from compiler.study import Tracking
+from compiler.text import shell_expanded
+
+CONTRACT_VERSION = 1
+SUMS = "manifest.sha256"
+
+
+def emit(plan: Plan, cluster: Cluster, tracking: Tracking) -> dict[str, str]:
+    """Every file of a study's generated folder: path below it -> text."""
+    files: dict[str, str] = {}
+    for job in plan.jobs:
+        files[f"configs/{job.id}.yaml"] = config_text(job)
+        files[f"jobs/{job.id}.json"] = json.dumps(contract(plan, job), indent=1) + "\n"
+        files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking)
+    files["plan.json"] = plan.text()
+    files["PLAN.md"] = plan_page(plan)
+    files["submit_all.sh"] = submit_all(plan, cluster)
+    sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(files.items())]
+    files[SUMS] = "".join(sums)
+    return files
+
+
+def dispatcher() -> str:
+    """`generated/submit_all.sh`, the same for whatever is compiled."""
+    return (backends.TEMPLATES / "dispatch.sh").read_text(encoding="utf-8")
+
+
+def config_text(job: Job) -> str:
+    """A job's config file."""
+    return _part(job).render_config(job.settings, job.execution, _shown(job))
+
+
+def contract(plan: Plan, job: Job) -> dict[str, Any]:
+    """What the job reads, writes and must be."""
+    inputs = {
+        edge.name: {
+            "job": edge.job, "type": edge.type, "path": edge.path, "fingerprint": edge.fingerprint, "required": edge.required,
+        }
+        for edge in job.inputs
+    }  # fmt: skip
+    return {
+        "lethe": CONTRACT_VERSION, "study": plan.study, "job": job.id, "kind": job.kind, "code": job.code,
+        "fingerprint": job.fingerprint, "cell": job.cell, "config": f"configs/{job.id}.yaml", "inputs": inputs,
+        "output": {"type": job.output, "path": job.path},
+    }  # fmt: skip
+
+
+def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking) -> str:
+    """A job's sbatch script, which runs without Slurm just as well."""
+    launch = _part(job).render_launch(job.settings, job.execution, _shown(job))
+    text = launch + config_text(job)
+    reported = job.kind == "train" and tracking.wandb != "disabled"
+    return _render(
+        "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
+        gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
+        cell_id="_".join(job.cell.values()) if job.cell else "", slurm_name=slurm_name(plan, job),
+        shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
+        wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
+    )  # fmt: skip
+
+
+def slurm_name(plan: Plan, job: Job) -> str:
+    """The job's name in Slurm: unique per plan and fingerprint, so that a submission can be recognised."""
+    return f"{plan.study}.{job.kind}.{job.name}.{job.fingerprint[:8]}"
+
+
+def submit_all(plan: Plan, cluster: Cluster) -> str:
+    """One visible line a job, in dependency order."""
+    lines = [_submit_line(job) for job in plan.jobs]
+    return _render(
+        "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep
+    )
+
+
+def plan_page(plan: Plan) -> str:
+    """PLAN.md."""
+    kinds = [_kind_row(kind, [job for job in plan.jobs if job.kind == kind]) for kind in _kinds(plan)]
+    total = sum(row["gpu_hours"] for row in kinds)
+    return _render("PLAN.md.j2", plan=plan, kinds=kinds, gpu_hours=total)
+
+
+def gpu_hours(job: Job) -> float:
+    """What a job costs at its time limit."""
+    return float(job.resources["gpus"]) * hours(job.resources["time"])
+
+
+def _submit_line(job: Job) -> str:
+    after = [edge.job for edge in job.inputs if edge.required]
+    ended = [edge.job for edge in job.inputs if not edge.required]
+    words = ["submit", job.id, job.fingerprint]
+    words += ["after", *after] if after else []
+    words += ["ended", *ended] if ended else []
+    return " ".join(words)
+
+
+def _kinds(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(job.kind for job in plan.jobs))
+
+
+def _kind_row(kind: str, jobs: list[Job]) -> dict[str, Any]:
+    asked = sorted({_resources(job.resources) for job in jobs})
+    return {"kind": kind, "jobs": len(jobs), "resources": "; ".join(asked), "gpu_hours": sum(map(gpu_hours, jobs))}
+
+
+def _resources(asked: Mapping[str, Any]) -> str:
+    gpus = f"{asked['gpus']} x {asked['gpu'] or 'GPU'}, " if asked["gpus"] else ""
+    return f"{gpus}{asked['cpus']} CPU, {asked['mem']}, {asked['time']}"
+
+
+def _store(plan: Plan) -> str:
+    """The store as bash reads it: LETHE_STORE if it is set, else the cluster's."""
+    return "${LETHE_STORE:-" + shell_expanded(plan.store) + "}"
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell}
+
+
+def _part(job: Job) -> backends.Part:
+    return backends.part(job.backend, job.what, Position(job.id))
+
+
+def _render(template: str, **values: Any) -> str:
+    return backends.environment().get_template(template).render(**values)

@@ -1,0 +1,129 @@
+"""The plan: every job of a compiled study and every edge between them, as one canonical JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from compiler.diagnostics import Position, TreeError, spec_error
+
+VERSION = 1
+SHORT = 12  # hex digits of a fingerprint in a folder's name
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One input of a job. A job runs without an input that is not required (a report marks what is missing)."""
+
+    name: str
+    job: str
+    type: str
+    path: str
+    fingerprint: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs."""
+
+    id: str
+    kind: str
+    backend: str
+    what: str
+    cell: Mapping[str, str] | None
+    inputs: tuple[Edge, ...]
+    output: str
+    code: int
+    settings: Mapping[str, Any]
+    config: Any
+    execution: Mapping[str, Any]
+    resources: Mapping[str, Any]
+    environment: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return self.id.split("/", 1)[1]
+
+    @property
+    def path(self) -> str:
+        """The artifact's folder in the store."""
+        return f"{self.id}-{self.fingerprint[:SHORT]}"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job."""
+
+    id: str
+    axes: Mapping[str, str]
+    train: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled study."""
+
+    study: str
+    about: str
+    spec: str
+    cluster: str
+    executor: str
+    store: str
+    axes: Mapping[str, Sequence[str]]
+    rules: tuple[Mapping[str, Any], ...]
+    cells: tuple[PlannedCell, ...]
+    jobs: tuple[Job, ...]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        return {"lethe": VERSION, **json.loads(json.dumps(asdict(self)))}
+
+    def text(self) -> str:
+        """plan.json, byte for byte the same for the same plan."""
+        return json.dumps(self.as_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan.json. Raises TreeError when there is none, or it is not one of this version."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.pop("lethe") != VERSION:
+            raise TreeError(f"{path} was written by another version of Lethe. Compile the study again.")
+        jobs = tuple(Job(**{**job, "inputs": tuple(Edge(**e) for e in job["inputs"])}) for job in found.pop("jobs"))
+        cells = tuple(PlannedCell(**cell) for cell in found.pop("cells"))
+        rules, warnings = tuple(found.pop("rules")), tuple(found.pop("warnings"))
+        return Plan(**found, rules=rules, cells=cells, jobs=jobs, warnings=warnings)
+    except OSError as error:
+        raise TreeError(f"cannot read {path}: {error.strerror}. Compile the study first.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TreeError(f"{path} is not a plan: {error}. Compile the study again.") from error
+
+
+def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
+    """Jobs as nodes, an edge from each job to those that read what it makes."""
+    found: nx.DiGraph[str] = nx.DiGraph()
+    for job in jobs:
+        found.add_node(job.id)
+        found.add_edges_from((edge.job, job.id) for edge in job.inputs)
+    return found
+
+
+def in_order(jobs: Sequence[Job], asked: Position) -> tuple[Job, ...]:
+    """`jobs`, each after its inputs; among the free ones in the order given. Raises SpecError on a cycle."""
+    place = {job.id: number for number, job in enumerate(jobs)}
+    by_id = {job.id: job for job in jobs}
+    try:
+        order = list(nx.lexicographical_topological_sort(graph(jobs), key=lambda name: place[name]))
+    except nx.NetworkXUnfeasible as error:
+        raise spec_error(asked, "the jobs depend on each other in a circle") from error
+    return tuple(by_id[name] for name in order)

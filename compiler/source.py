@@ -1,0 +1,183 @@
+"""Reads YAML as people mean it, and remembers where every value stood.
+
+YAML 1.2 scalars (`1e-5` is a number; `8:00:00`, `no` and `on` are strings), duplicate keys are errors, and a file that is no
+spec at all (missing, empty, binary, huge, a bomb of aliases) ends in one message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compiler.diagnostics import Position, SpecError, spec_error
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: slower, same result
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+MOST_BYTES = 4_000_000
+MOST_VALUES = 200_000
+
+PathKey = tuple[str | int, ...]
+
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_QUOTED = ("'", '"', "|", ">")
+_WORDS: Mapping[str, Any] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Plain data (dicts, lists, scalars) with the position of every value and of every key."""
+
+    file: str
+    data: Any
+    values: Mapping[PathKey, Position] = field(default_factory=dict)
+    keys: Mapping[PathKey, Position] = field(default_factory=dict)
+
+    def at(self, path: PathKey) -> Position:
+        """Where the value at `path` stands, or its nearest ancestor that stands somewhere."""
+        for end in range(len(path), -1, -1):
+            found = self.values.get(path[:end])
+            if found:
+                return found
+        return Position(self.file)
+
+    def key_at(self, path: PathKey) -> Position:
+        """Where the key that leads to `path` stands."""
+        return self.keys.get(path) or self.at(path)
+
+    def below(self, path: PathKey) -> Tree:
+        """The part of the tree below `path`."""
+        data = self.data
+        for step in path:
+            data = data[step]
+        size = len(path)
+        cut = {p[size:]: at for p, at in self.values.items() if p[:size] == path}
+        return Tree(self.file, data, cut, {p[size:]: at for p, at in self.keys.items() if p[:size] == path})
+
+
+def read_tree(path: Path) -> Tree:
+    """Read one YAML file whose top level is a mapping.
+
+    Raises SpecError when there is no such file, or it is not such a file.
+    """
+    file = str(path)
+    text = _read_text(path, file)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise _yaml_error(file, error) from error
+    except RecursionError as error:
+        raise spec_error(Position(file), "the YAML is nested too deeply to be a spec") from error
+    if node is None:
+        raise spec_error(Position(file), "the file is empty", "start from specs/micro.yaml")
+    reader = _Reader(file)
+    data = reader.value(node, ())
+    if not isinstance(data, dict):
+        raise spec_error(_position(file, node), f"expected a mapping at the top, got {_kind(data)}")
+    return Tree(file, data, reader.values, reader.keys)
+
+
+def _read_text(path: Path, file: str) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise spec_error(Position(file), f"the file has {size:,} bytes; a spec has at most {MOST_BYTES:,}")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise spec_error(Position(file), "the file is not UTF-8 text", "is it a binary file?") from error
+    except OSError as error:
+        raise spec_error(Position(file), f"cannot read the file: {error.strerror}") from error
+    bad = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text)
+    if bad:
+        line = text.count("\n", 0, bad.start()) + 1
+        raise spec_error(Position(file), f"line {line} holds a control character", "is it a binary file?")
+    return text
+
+
+def _yaml_error(file: str, error: yaml.YAMLError) -> SpecError:
+    mark = getattr(error, "problem_mark", None)
+    position = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+    problem = getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None)
+    return spec_error(position, f"not valid YAML: {problem}" + (f" ({context})" if context else ""))
+
+
+@dataclass
+class _Reader:
+    """Walks YAML nodes; counts values, so that a bomb of aliases ends early."""
+
+    file: str
+    values: dict[PathKey, Position] = field(default_factory=dict)
+    keys: dict[PathKey, Position] = field(default_factory=dict)
+    open: set[int] = field(default_factory=set)
+
+    def value(self, node: yaml.Node, path: PathKey) -> Any:
+        here = _position(self.file, node)
+        if len(self.values) >= MOST_VALUES:
+            raise spec_error(here, f"more than {MOST_VALUES:,} values (aliases counted as often as they are used)")
+        if id(node) in self.open:
+            raise spec_error(here, "an alias contains itself")
+        self.values[path] = here
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(self.file, node)
+        self.open.add(id(node))
+        found: Any
+        if isinstance(node, yaml.SequenceNode):
+            found = [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        else:
+            found = self.mapping(node, path)
+        self.open.remove(id(node))
+        return found
+
+    def mapping(self, node: yaml.Node, path: PathKey) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            here = _position(self.file, key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise spec_error(here, "a key must be a plain word")
+            key = str(key_node.value)
+            if key in found:
+                first = self.keys[(*path, key)]
+                raise spec_error(here, f"the key '{key}' is here twice", f"it stands on line {first.line} already")
+            self.keys[(*path, key)] = here
+            found[key] = self.value(value_node, (*path, key))
+        return found
+
+
+def _scalar(file: str, node: yaml.ScalarNode) -> Any:
+    if node.tag.startswith("!") or (not node.tag.startswith("tag:yaml.org,2002:")):
+        raise spec_error(_position(file, node), f"the tag {node.tag} has no meaning here")
+    text: str = node.value
+    if node.style in _QUOTED:
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.match(text):
+        return _integer(file, node)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def _integer(file: str, node: yaml.ScalarNode) -> int:
+    if len(node.value) > 30:
+        raise spec_error(_position(file, node), "this integer is too long to be meant")
+    return int(node.value)
+
+
+def _position(file: str, node: yaml.Node) -> Position:
+    return Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else "a single value"

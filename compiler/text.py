@@ -1,0 +1,69 @@
+"""How values are written in generated files: YAML that YAML 1.1 and 1.2 readers agree on, shell words, canonical JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*\Z")
+_YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"}
+
+
+def yaml_flow(value: Any) -> str:
+    """`value` as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{yaml_flow(str(k))}: {yaml_flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(yaml_flow(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return _yaml_float(value)
+    if isinstance(value, int):
+        return str(value)
+    text = str(value)
+    plain = _PLAIN.match(text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text)
+
+
+def yaml_block(value: Any, indent: int = 0) -> str:
+    """`value` as YAML, one key or item a line; what is empty or short of structure stays on its line."""
+    pad = " " * indent
+    if isinstance(value, dict) and value:
+        return "".join(f"{pad}{yaml_flow(str(key))}:{_block_value(item, indent)}" for key, item in value.items())
+    if isinstance(value, list | tuple) and value:
+        return "".join(f"{pad}- {yaml_flow(item)}\n" for item in value)
+    return f"{pad}{yaml_flow(value)}\n"
+
+
+def _block_value(value: Any, indent: int) -> str:
+    nested = isinstance(value, dict | list | tuple) and len(value) > 0
+    short = isinstance(value, list | tuple) and not any(isinstance(item, dict | list) for item in value)
+    if nested and not short:
+        return "\n" + yaml_block(value, indent + 2)
+    return f" {yaml_flow(value)}\n"
+
+
+def _yaml_float(value: float) -> str:
+    """YAML 1.1 readers take `1e-05` for text, so the mantissa always has its point."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}[str(value)]
+    text = repr(value)
+    return text.replace("e", ".0e", 1) if "e" in text and "." not in text else text
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of `value`: keys sorted, no blanks. Raises TypeError for what has none, ValueError for nan."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def shell_word(value: Any) -> str:
+    """`value` as exactly one word of bash."""
+    return shlex.quote(str(value))
+
+
+def shell_expanded(value: Any) -> str:
+    """`value` in double quotes, where `$VARIABLES` are meant to be expanded and nothing else is."""
+    return '"' + re.sub(r'(["`\\])', r"\\\1", str(value)) + '"'

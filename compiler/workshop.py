@@ -1,0 +1,157 @@
+"""From a request for a job to the job: settings checked against its backend, config rendered, fingerprint taken.
+
+Jobs are made bottom-up, so that a job's inputs have their fingerprints before it. Two requests that come to the same
+fingerprint are one job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compiler import backends
+from compiler.catalog import Cluster
+from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.fingerprint import fingerprint
+from compiler.plan import Edge, Job
+from compiler.source import Tree
+from compiler.study import Tracking
+
+MANIFEST = Path(__file__).parent.parent / "runtime" / "manifest.json"
+
+EMPTY = Tree("", {})
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
+    say to whatever backend asks for it."""
+
+    id: str
+    kind: str
+    backend: str
+    what: str
+    resources: str
+    whose: str
+    asked: Position
+    settings: Tree = EMPTY
+    execution: Tree = EMPTY
+    inputs: Mapping[str, Job] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    cell: Mapping[str, str] | None = None
+    output: str | None = None
+    inputs_required: bool = True
+
+
+@dataclass
+class Workshop:
+    """Makes each job of one plan once, and collects what is wrong with the requests."""
+
+    cluster_name: str
+    cluster: Cluster
+    cluster_at: Position
+    tracking: Tracking
+    jobs: dict[str, Job] = field(default_factory=dict)
+    wrong: list[Diagnostic] = field(default_factory=list)
+    _requests: dict[str, Request] = field(default_factory=dict)
+    _by_fingerprint: dict[str, Job] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
+
+    def make(self, request: Request) -> Job:
+        """The job asked for, or the equal one that is there. Mistakes in its settings are kept in `wrong`."""
+        known = self._requests.get(request.id)
+        if known is not None:
+            return self._same(known, request)
+        self._requests[request.id] = request
+        part = self.part(request.backend, request.what, request.asked)
+        resources = self._resources(request)
+        settings = _with_given(request.settings, request.given, part.takes("settings"))
+        execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
+        wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
+        self.wrong += wrong
+        job = _unrendered(request, part) if self.wrong else self._rendered(request, part, settings, execution, resources)
+        twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
+        self.jobs[request.id] = twin
+        return twin
+
+    def unique_jobs(self) -> list[Job]:
+        """Every job once, in the order in which they were first asked for."""
+        return list({job.id: job for job in self.jobs.values()}.values())
+
+    def part(self, backend: str, what: str, asked: Position) -> backends.Part:
+        """A backend's part, if the cluster has the environment it needs."""
+        found = backends.part(backend, what, asked)
+        if found.environment not in self.cluster.environments:
+            message = f"cluster '{self.cluster_name}' has no environment '{found.environment}', which backend '{backend}' needs"
+            raise spec_error(self.cluster_at, message, nearest(found.environment, self.cluster.environments))
+        return found
+
+    def _same(self, known: Request, request: Request) -> Job:
+        """The job of an earlier request of this id, which must have asked for the same."""
+        if _asks(known) != _asks(request):
+            message = f"two different jobs would have the name '{request.id}'"
+            raise spec_error(request.asked, message, "name the definitions differently")
+        return self.jobs[request.id]
+
+    def _rendered(
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, resources: Mapping[str, Any]
+    ) -> Job:
+        """The job with its config; the fingerprint is of the config with every execution value blank."""
+        shown = {"id": request.id, "kind": request.kind, "name": request.id.split("/", 1)[1], "cell": request.cell}
+        config = backends.parse_config(part.render_config(settings.data, execution.data, shown))
+        blank = dict.fromkeys(part.takes("execution"))
+        decisive = backends.parse_config(part.render_config(settings.data, blank, shown))
+        output = request.output or str(part.output)
+        code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
+        inputs = {name: made.fingerprint for name, made in request.inputs.items()}
+        return Job(
+            id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
+            inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
+            output=output, code=code, settings=settings.data, config=config, execution=execution.data,
+            resources=resources, environment=part.environment,
+            fingerprint=fingerprint(request.kind, request.backend, request.what, code, decisive, inputs, output),
+        )  # fmt: skip
+
+    def _resources(self, request: Request) -> dict[str, Any]:
+        found = self.cluster.resources.get(request.resources)
+        if found is None:
+            message = (
+                f"cluster '{self.cluster_name}' has no resources '{request.resources}', which the {request.whose} asks for"
+            )
+            raise spec_error(self.cluster_at, message, nearest(request.resources, self.cluster.resources))
+        return {"class": request.resources, **found.model_dump()}
+
+    def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
+        """What the cluster and the study decide of how a job runs."""
+        return {
+            "gpus": resources["gpus"], "cpus": resources["cpus"], "devices": max(1, resources["gpus"]),
+            "report_to": "none" if self.tracking.wandb == "disabled" else "wandb", "wandb_project": self.tracking.project,
+        }  # fmt: skip
+
+
+def _asks(request: Request) -> tuple[Any, ...]:
+    """What makes two requests of one id the same."""
+    inputs = {name: job.fingerprint for name, job in request.inputs.items()}
+    return request.settings.data, request.execution.data, inputs, dict(request.given), request.output
+
+
+def _edge(name: str, made: Job, *, required: bool) -> Edge:
+    return Edge(name, made.id, made.output, made.path, made.fingerprint, required)
+
+
+def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:
+    """`tree` with those given values that the backend's schema knows and the tree does not set itself."""
+    extra = {name: value for name, value in given.items() if name in taken and name not in tree.data}
+    return Tree(tree.file, {**tree.data, **extra}, tree.values, tree.keys)
+
+
+def _unrendered(request: Request, part: backends.Part) -> Job:
+    """Stands in for a job whose settings are wrong, so that the others can be checked too; never part of a plan."""
+    return Job(
+        id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=None, inputs=(),
+        output=request.output or str(part.output), code=0, settings={}, config=None, execution={}, resources={},
+        environment="", fingerprint="0" * 64,
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""`python -m runtime VERB …`: what generated scripts call, and what shows how a study is doing.
+
+Importing this must stay cheap: a job's own modules, and all that is heavy, are imported when a job runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import JobError
+from runtime.manifest import manifest
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+BUG = 70
+EPILOG = """\
+A job's script calls the verb of its kind with its contract, the small JSON beside the script. For instance:
+
+  bash generated/micro/submit_all.sh             run or submit everything that is not done yet
+  python -m runtime status generated/micro/plan.json
+  LETHE_STORE=work python -m runtime train generated/micro/jobs/train/NAME.json
+
+exit codes: 0 done; 1 a message says what is wrong; 65 an input is missing or not what the job was compiled against;
+70 a bug of ours, with a traceback; 75 ended early, a checkpoint is there to go on from
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the arguments ask; return the exit code that docs/design.md, section 5, gives its meaning."""
+    address = os.environ.get("LETHE_WARM")
+    if address and argv and argv[0] in manifest()["kinds"]:
+        from runtime.warm import ask
+
+        code = ask(address, argv)
+        if code is not None:
+            return code
+    arguments = _parser().parse_args(argv)
+    try:
+        return _do(arguments)
+    except JobError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr, flush=True)
+        return 130
+    except (
+        Exception
+    ):  # the process's edge: whatever else a job raises is a bug, and must not look like a user's mistake
+        import traceback
+
+        traceback.print_exc()
+        return BUG
+
+
+def _do(arguments: Namespace) -> int:
+    match arguments.verb:
+        case "status":
+            from runtime.status import show
+
+            return show(arguments.plan, arguments.store, as_json=arguments.json)
+        case "local":
+            from runtime.local import execute
+
+            return execute(arguments.list, arguments.study, arguments.generated, arguments.store, arguments.done)
+        case "warm":
+            return _serve(arguments.socket)
+        case verb:
+            _bracket(verb, arguments.contract)
+    return 0
+
+
+def _bracket(verb: str, contract: Path) -> None:
+    from runtime import bracket
+
+    match verb:
+        case "begin":
+            bracket.begin(contract)
+        case "finish":
+            bracket.finish(contract)
+        case kind:
+            bracket.run(kind, contract)
+
+
+def _serve(socket: str) -> int:
+    from runtime.warm import serve
+
+    request = serve(socket)
+    return 0 if request is None else main(request.argv)
+
+
+def _parser() -> ArgumentParser:
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    parser = ArgumentParser(
+        prog="python -m runtime",
+        description="Runs the jobs of a compiled study, and shows how the study is doing.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    about = {name: kind["about"] for name, kind in manifest()["kinds"].items()}
+    about |= {
+        "begin": "check the inputs of a job that another program does",
+        "finish": "check that program's output and write the done-marker",
+    }
+    for name, text in about.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
+    status = verbs.add_parser("status", help="count a study's jobs by state; list what failed, with its log")
+    status.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
+    status.add_argument("--json", action="store_true", help="print one JSON document")
+    status.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
+    local = verbs.add_parser("local", help="run the listed scripts on this machine (submit_all.sh calls this)")
+    for option in ("study", "generated", "store", "done"):
+        local.add_argument(f"--{option}", type={"study": str, "done": int}.get(option, Path), required=True)
+    local.add_argument(
+        "list", type=Path, metavar="LIST", help="lines of job, fingerprint, after, ended, divided by tabs"
+    )
+    warm = verbs.add_parser("warm", help="keep a process with the imports done, for jobs on this machine")
+    warm.add_argument("socket", metavar="SOCKET", help="where to listen")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

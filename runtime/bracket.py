@@ -1,0 +1,130 @@
+"""What stands around every job: a check of its inputs before it, a check of its output and the done-marker after it.
+
+`run` brackets a native job in one process. A job that another program does (torchrun, VeRL) has `begin` before it and
+`finish` after it, in processes of their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime import markers
+from runtime.contract import Contract, guard, job_of, load
+from runtime.errors import JobError
+from runtime.job import Job
+from runtime.manifest import manifest
+
+# What an artifact's folder must hold: of each group, at least one of the patterns.
+CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "dataset.rows": (("train.jsonl",), ("eval.jsonl",)),
+    "dataset.sft": (("data.jsonl", "train.parquet"),),
+    "dataset.preference": (("data.jsonl", "train.parquet"),),
+    "dataset.rl": (("data.jsonl", "train.parquet"),),
+    "dataset.privileged": (("data.jsonl", "train.parquet"),),
+    "traces": (("traces.jsonl",),),
+    "checkpoint.hf": (("config.json",), ("*.safetensors", "*.bin")),
+    "checkpoint.shards": (("latest_checkpointed_iteration.txt",),),
+    "scores": (("scores.json",), ("items.jsonl",)),
+    "report": (("report.html",), ("report.json",), ("report.txt",)),
+}
+
+
+def run(kind: str, path: Path) -> None:
+    """Do the native job whose contract is at `path`, unless it is done. Raises JobError or whatever the job raises."""
+    contract = _open(path)
+    if contract.kind != kind:
+        raise JobError(
+            f"{path} is the contract of a {contract.kind} job; use: python -m runtime {contract.kind} {path}"
+        )
+    _check_version(contract)
+    if _already_done(contract):
+        return
+    guard(contract)
+    work = _work_of(kind)
+    contract.out.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    facts = work(job_of(contract))
+    _close(contract, facts, round(time.monotonic() - start, 3))
+
+
+def begin(path: Path) -> None:
+    """Check the inputs of a job that another program does, and make its output folder."""
+    contract = _open(path)
+    if _already_done(contract):
+        return
+    guard(contract)
+    contract.out.mkdir(parents=True, exist_ok=True)
+
+
+def finish(path: Path) -> None:
+    """Check what that program left, and write the done-marker."""
+    contract = _open(path)
+    if not _already_done(contract):
+        guard(contract)
+        _close(contract, {}, None)
+
+
+def _open(path: Path) -> Contract:
+    store = os.environ.get("LETHE_STORE")
+    if not store:
+        raise JobError("LETHE_STORE is not set; run the job's script, or set it to the folder that holds the artifacts")
+    return load(path, Path(store))
+
+
+def _check_version(contract: Contract) -> None:
+    known = manifest()["kinds"].get(contract.kind, {}).get("version")
+    if known != contract.code:
+        raise JobError(
+            f"{contract.job} was compiled for version {contract.code} of the {contract.kind} code, "
+            f"but this runtime has version {known}; compile the study again"
+        )
+
+
+def _already_done(contract: Contract) -> bool:
+    done = markers.is_done(contract.out, contract.fingerprint)
+    if done:
+        print(f"{contract.job} is already done: {contract.out}", flush=True)
+    return done
+
+
+def _work_of(kind: str) -> Callable[[Job], Mapping[str, Any]]:
+    try:
+        module = importlib.import_module(f"runtime.jobs.{kind}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "runtime":
+            raise
+        raise JobError(f"{kind} jobs need the package '{error.name}', which {sys.prefix} does not have") from error
+    work: Callable[[Job], Mapping[str, Any]] = module.run
+    return work
+
+
+def _close(contract: Contract, facts: Mapping[str, Any], seconds: float | None) -> None:
+    missing = missing_files(contract.output_type, contract.out)
+    if missing:
+        raise JobError(f"{contract.job} ended without making {', '.join(missing)} in {contract.out}")
+    markers.write(
+        contract.out,
+        markers.Marker(
+            job=contract.job,
+            kind=contract.kind,
+            type=contract.output_type,
+            fingerprint=contract.fingerprint,
+            facts=facts,
+            seconds=seconds,
+            finished=markers.now(),
+        ),
+    )
+
+
+def missing_files(output_type: str, folder: Path) -> list[str]:
+    """Return what an artifact of that type lacks in `folder`, named as in "*.safetensors or *.bin"."""
+    if output_type not in CONTENTS:
+        raise JobError(f"this runtime knows no artifact type '{output_type}'; it knows {', '.join(CONTENTS)}")
+    groups = CONTENTS[output_type]
+    return [" or ".join(group) for group in groups if not any(any(folder.glob(pattern)) for pattern in group)]

@@ -1,0 +1,1 @@
+"""One module a job kind, each with `run(job)`, which returns the facts to record in the done-marker."""

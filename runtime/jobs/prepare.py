@@ -1,0 +1,24 @@
+"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, `seed`, `train` and `eval` (numbers of rows)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.domains import make_rows
+from runtime.errors import JobError
+from runtime.job import Job
+from runtime.rows import write_rows
+
+
+def run(job: Job) -> Mapping[str, Any]:
+    """Write train.jsonl and eval.jsonl; raises JobError if a prompt stands in both."""
+    config = job.config
+    train, evaluation = make_rows(config["source"], config["train"], config["eval"], config["seed"])
+    shared = {row["prompt"] for row in train} & {row["prompt"] for row in evaluation}
+    if shared:
+        raise JobError(f"{job.id}: {len(shared)} prompts stand in both train and eval, as {min(shared)!r}; change the seed")
+    write_rows(job.out / "train.jsonl", train)
+    write_rows(job.out / "eval.jsonl", evaluation)
+    job.progress(len(train), len(train), eval=len(evaluation))
+    return {"train": len(train), "eval": len(evaluation)}

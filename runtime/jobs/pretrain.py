@@ -1,0 +1,170 @@
+"""Job `pretrain`: the miniature's start models, learned from a mixture of domains.
+
+Without an input `start` it makes a tiny Qwen3 and a tokenizer and trains them (the `base` start); with one it goes on from there (the
+`safe` start). Rows marked `rare` are drawn less often than the others, which leaves the model half competent: what a study of training
+and forgetting needs is a start that can still gain in every domain and has something to lose in every domain.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from runtime.errors import JobError
+from runtime.job import Job
+from runtime.models import load_model, load_tokenizer, pick_device, save_checkpoint, tiny_qwen3, train_tokenizer
+from runtime.prompts import render_completion, render_prompt
+from runtime.rows import Row, read_split
+
+START = "start"
+IGNORED = -100
+POOL = 16
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row in tokens; the first `prompt_length` of them are read, the rest are learned."""
+
+    tokens: tuple[int, ...]
+    prompt_length: int
+
+
+def run(job: Job) -> Mapping[str, Any]:
+    """Train and save the model; the facts are its size, its last loss and what it saw."""
+    began = time.monotonic()
+    domains = {name: read_split(given.path, "train") for name, given in job.inputs.items() if name != START}
+    model, tokenizer = _start(job, domains)
+    examples, weights = _mix(job.config, domains, tokenizer)
+    batches = draw_batches(examples, weights, job.config["steps"], job.config["batch"], job.config["seed"])
+    loss = _train(job, model, batches, tokenizer.pad_token_id)
+    save_checkpoint(model, tokenizer, job.out)
+    return {
+        "parameters": model.num_parameters(),
+        "steps": job.config["steps"],
+        "examples": job.config["steps"] * job.config["batch"],
+        "loss": round(loss, 4),
+        "seconds": round(time.monotonic() - began, 1),
+        "device": str(model.device),
+    }
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up over `warmup` steps to `peak`, then a cosine down to a twentieth of it at the last step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - 1 - warmup)
+    return peak * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def draw_batches(
+    examples: Sequence[Example], weights: np.ndarray, steps: int, batch: int, seed: int
+) -> Iterator[list[Example]]:
+    """`steps` batches drawn with replacement by weight; a pool of several is sorted by length first, so that little is padded."""
+    random = np.random.default_rng(seed)
+    for first in range(0, steps, POOL):
+        count = min(POOL, steps - first)
+        drawn = random.choice(len(examples), size=count * batch, p=weights / weights.sum())
+        ordered = sorted(drawn, key=lambda index: len(examples[index].tokens))
+        for place in random.permutation(count):
+            yield [examples[index] for index in ordered[place * batch : (place + 1) * batch]]
+
+
+def collate(examples: Sequence[Example], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and labels, both (examples, longest): padded on the right, where causal attention never looks from inside."""
+    longest = max(len(example.tokens) for example in examples)
+    ids = torch.full((len(examples), longest), pad)
+    labels = torch.full((len(examples), longest), IGNORED)
+    for row, example in enumerate(examples):
+        tokens = torch.tensor(example.tokens)
+        ids[row, : len(tokens)] = tokens
+        labels[row, example.prompt_length : len(tokens)] = tokens[example.prompt_length :]
+    return ids, labels
+
+
+def completion_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy (nats) of the labelled tokens; logits are made for the positions that predict one, and no others."""
+    hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
+    wanted = labels[:, 1:]
+    learned = wanted != IGNORED
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]).float(), wanted[learned])
+
+
+def make_optimizers(model: Any, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the blocks' matrices, with updates scaled to AdamW's (Liu et al. 2025, arXiv 2502.16982); AdamW for
+    embeddings and norms. On the miniature one Muon step is worth about three of AdamW alone."""
+    hidden = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name and "head" not in name]
+    chosen = {id(weight) for weight in hidden}
+    others = [weight for weight in model.parameters() if id(weight) not in chosen]
+    return [
+        torch.optim.Muon(hidden, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True),
+    ]
+
+
+def _start(job: Job, domains: Mapping[str, Sequence[Row]]) -> tuple[Any, Any]:
+    if START in job.inputs:
+        folder = job.inputs[START].path
+        return load_model(folder), load_tokenizer(folder)
+    shape = job.config.get("model")
+    if shape is None:
+        raise JobError(f"{job.id}: the config has no `model` and the job no input `start`; give one of them")
+    texts = [text for rows in domains.values() for row in rows for text in _texts(row)]
+    tokenizer = train_tokenizer(texts, shape["vocabulary"])
+    size = {key: shape[key] for key in ("layers", "hidden", "heads")}
+    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(pick_device()), tokenizer
+
+
+def _texts(row: Row) -> list[str]:
+    return [f"Q: {row['prompt']}\nA:", f" {row['solution']}"]
+
+
+def _mix(config: Mapping[str, Any], domains: Mapping[str, Sequence[Row]], tokenizer: Any) -> tuple[list[Example], np.ndarray]:
+    """All rows as examples, and each one's weight: a domain's share, split among its rows, rare ones at `rare` of a common one."""
+    mixture = config["mixture"]
+    if set(mixture) != set(domains):
+        raise JobError(f"mixture: names {sorted(mixture)}, but the inputs are {sorted(domains)}; name each input once")
+    examples: list[Example] = []
+    weights: list[np.ndarray] = []
+    for name in sorted(domains):
+        part = mixture[name]
+        examples += [_encode(row, part["column"], tokenizer) for row in domains[name]]
+        share = np.array([part["rare"] if row["rare"] else 1.0 for row in domains[name]])
+        weights.append(part["weight"] * share / share.sum())
+    return examples, np.concatenate(weights)
+
+
+def _encode(row: Row, column: str, tokenizer: Any) -> Example:
+    if column not in row:
+        raise JobError(f"row {row['id']}: has no column {column!r} to learn; it has {', '.join(row)}")
+    prompt = tokenizer.encode(render_prompt(row["prompt"], tokenizer), add_special_tokens=False)
+    completion = tokenizer.encode(render_completion(row[column], tokenizer), add_special_tokens=False)
+    return Example((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
+
+
+def _train(job: Job, model: Any, batches: Iterator[list[Example]], pad: int) -> float:
+    """Train in place; returns the running mean (over some 20 steps) of the loss, in nats a token."""
+    config = job.config
+    steps = config["steps"]
+    optimizers = make_optimizers(model, config["lr"])
+    model.train()
+    recent = 0.0
+    for step, batch in enumerate(batches):
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = learning_rate(step, steps, config["lr"], config["warmup"])
+        ids, labels = (tensor.to(model.device) for tensor in collate(batch, pad))
+        loss = completion_loss(model, ids, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        recent = loss.item() if step == 0 else 0.95 * recent + 0.05 * loss.item()
+        job.progress(step + 1, steps, loss=recent)
+    model.eval()
+    return recent

@@ -1,0 +1,111 @@
+"""Job `train`: one stage of a method, by TRL's trainer of its algorithm, from a start model to a `checkpoint.hf`.
+
+Inputs: `start` (checkpoint.hf) and `data` (the dataset that the algorithm wants). Beside the model it writes `train_log.jsonl`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import disable_progress_bars
+from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils.logging import disable_progress_bar
+
+from runtime.errors import JobError
+from runtime.job import Job
+from runtime.models import load_tokenizer, save_checkpoint
+from runtime.rows import read_rows, write_rows
+from runtime.train.recipe import Recipe, parse_recipe
+from runtime.train.setup import MakeTrainer, Setup
+from runtime.train.watch import EndedEarly, Watch
+
+ALGORITHMS: Mapping[str, str] = {"sft": "runtime.train.sft", "dpo": "runtime.train.dpo", "grpo": "runtime.train.grpo"}
+
+
+def run(job: Job) -> Mapping[str, Any]:
+    """Train and save. Raises JobError when the training diverged or did not reach its planned steps."""
+    recipe = parse_recipe(job.config)
+    make_trainer = find_algorithm(recipe.algorithm)
+    _silence_bars()
+    set_seed(recipe.seed)
+    watch = Watch(job)
+    setup = _set_up(job, recipe, watch)
+    trainer = make_trainer(setup)
+    trainer.remove_callback(PrinterCallback)
+    _train(trainer, watch, setup.scratch)
+    return _finish(job, setup, trainer)
+
+
+def find_algorithm(name: str) -> MakeTrainer:
+    """The `trainer` function of an algorithm; raises JobError that lists those there are."""
+    if name not in ALGORITHMS:
+        raise JobError(f"algorithm: there is no {name!r}; this runtime has {', '.join(sorted(ALGORITHMS))}")
+    make: MakeTrainer = importlib.import_module(ALGORITHMS[name]).trainer
+    return make
+
+
+def _silence_bars() -> None:
+    """The log has progress lines of our own; bars are for terminals."""
+    disable_progress_bars()
+    disable_progress_bar()
+
+
+def _set_up(job: Job, recipe: Recipe, watch: Watch) -> Setup:
+    start = job.inputs["start"].path
+    data = job.inputs["data"].path / "data.jsonl"
+    rows = read_rows(data)
+    if not rows:
+        raise JobError(f"{data}: holds no row to train on")
+    model = AutoModelForCausalLM.from_pretrained(start, dtype=getattr(torch, recipe.model_dtype))
+    return Setup(recipe, model, load_tokenizer(start), rows, job.out / "checkpoints", watch)
+
+
+def _train(trainer: Trainer, watch: Watch, scratch: Path) -> None:
+    """Run the loop, from the last checkpoint of this very fingerprint if there is one, and see that it ran to its end."""
+    with watch.stoppable():
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(scratch) if scratch.is_dir() else None)
+    state = trainer.state
+    if state.global_step < state.max_steps:
+        raise EndedEarly(f"stopped at step {state.global_step} of {state.max_steps}; run the job again to go on from there")
+
+
+def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:
+    recipe, state = setup.recipe, trainer.state
+    if recipe.must_steps is not None and state.global_step != recipe.must_steps:
+        raise JobError(f"took {state.global_step} steps where the plan wants {recipe.must_steps}; the data or the batch differs")
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    broken = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    if broken:
+        raise JobError(f"{broken[0]} holds values that are not finite numbers after training; lower lr or grad_clip")
+    if state.is_world_process_zero:
+        write_rows(job.out / "train_log.jsonl", setup.watch.history)
+        _save(model, job)
+        shutil.rmtree(setup.scratch, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()  # no process may end before the checkpoint is whole
+    return _facts(setup, state.global_step)
+
+
+def _save(model: Any, job: Job) -> None:
+    """Write the checkpoint into a folder of its own, then move its files into place. The tokenizer is the start's, untouched."""
+    part = job.out / ".model.part"
+    shutil.rmtree(part, ignore_errors=True)
+    save_checkpoint(model, load_tokenizer(job.inputs["start"].path), part)
+    for file in part.iterdir():
+        file.replace(job.out / file.name)
+    part.rmdir()
+
+
+def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:
+    history = setup.watch.history
+    facts = {"steps": steps, "rows": len(setup.rows), "examples": steps * setup.recipe.batch_size}
+    for name in ("loss", "reward", "num_tokens"):
+        values = [entry[name] for entry in history if name in entry]
+        if values:
+            facts[name] = values[-1]
+    return facts

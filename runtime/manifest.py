@@ -1,0 +1,17 @@
+"""What this runtime can do, in `manifest.json`, which the compiler reads too: job kinds, algorithms, data sources.
+
+A kind's version is part of the fingerprint of its jobs: raise it when the same config would now give another result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def manifest() -> Mapping[str, Any]:
+    """Return the manifest: `kinds` by name, each with `version` and `about`; `algorithms`; `sources`."""
+    content: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    return content

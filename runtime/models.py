@@ -1,0 +1,93 @@
+"""Making and loading causal language models: the miniature's tiny Qwen3 and its tokenizer, or any `checkpoint.hf` folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import logging
+
+from runtime.errors import JobError
+
+PAD = "<|pad|>"
+EOS = "<|end|>"
+LONGEST_SEQUENCE = 256
+# A word takes the space before it; digits and signs stand alone, so that a sum is written in the same symbols everywhere.
+PIECES = Regex(r" ?[A-Za-z]+|[^A-Za-z]")
+
+
+def pick_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer (Sennrich et al. 2016) of `vocabulary` tokens; every text survives encode and decode."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(PIECES, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, EOS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, clean_up_tokenization_spaces=False
+    )
+
+
+def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Qwen3ForCausalLM:
+    """A freshly initialised Qwen3 of `layers` blocks, `hidden` wide; the same seed gives the same weights."""
+    if hidden % heads or (hidden // heads) % 2:
+        raise JobError(f"model: hidden={hidden} must be an even multiple of heads={heads}; change one of them")
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=hidden // heads,
+        max_position_embeddings=LONGEST_SEQUENCE,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    torch.manual_seed(seed)
+    return Qwen3ForCausalLM(config)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a `checkpoint.hf` folder; raises JobError when the folder holds none."""
+    _require(folder, "tokenizer_config.json")
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def load_model(folder: Path, device: torch.device | None = None) -> Any:
+    """The model of a `checkpoint.hf` folder in evaluation mode, on `device`: float32 on a CPU, as stored elsewhere."""
+    _require(folder, "config.json")
+    logging.disable_progress_bar()
+    where = device or pick_device()
+    dtype = torch.float32 if where.type == "cpu" else "auto"
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(where).eval()
+
+
+def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a `checkpoint.hf`: what `save_pretrained` writes for the model and its tokenizer."""
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _require(folder: Path, name: str) -> None:
+    if not (folder / name).is_file():
+        raise JobError(f"{folder}: holds no {name}, so it is no checkpoint.hf; run the job that makes it")

@@ -1,0 +1,48 @@
+"""Datasets in the columns that VeRL reads: `messages` for supervised training; prompt and verifier data for online RL."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from runtime.errors import JobError
+from runtime.rows import Row
+
+
+def write_verl(path: Path, rows: Sequence[Row], type_: str, domain: str) -> None:
+    """Write `rows` of a `dataset.sft` or `dataset.rl` as VeRL's parquet, whole or not at all; `domain` is theirs."""
+    if type_ == "dataset.sft":
+        columns = [supervised_columns(row) for row in rows]
+    elif type_ == "dataset.rl":
+        columns = [rl_columns(row, domain, index) for index, row in enumerate(rows)]
+    else:
+        raise JobError(f"format: VeRL's trainers read no {type_}; use format jsonl for it")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(columns), part)
+    part.replace(path)
+
+
+def supervised_columns(row: Row) -> dict[str, Any]:
+    """One row of `{"id", "prompt", "completion"}` as a conversation of one turn."""
+    return {"id": row["id"], "messages": [_message("user", row["prompt"]), _message("assistant", row["completion"])]}
+
+
+def rl_columns(row: Row, domain: str, index: int) -> dict[str, Any]:
+    """One row as VeRL's RL dataset wants it. The whole row stands in `extra_info.row` as JSON: all that a grader needs."""
+    return {
+        "data_source": domain,
+        "prompt": [_message("user", row["prompt"])],
+        "ability": domain,
+        "reward_model": {"style": "rule", "ground_truth": str(row["answer"])},
+        "extra_info": {"split": "train", "index": index, "id": row["id"], "row": json.dumps(row, ensure_ascii=False)},
+    }
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}

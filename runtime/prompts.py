@@ -1,0 +1,34 @@
+"""How a question becomes the text a model reads. Training, sampling and evaluation all come here, so they cannot differ.
+
+A tokenizer with a chat template gets its template; one without gets the plain form `Q: …\\nA:`, whose answer begins with a space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+
+def render_prompt(prompt: str, tokenizer: Any, *, thinking: bool = False) -> str:
+    """The text after which the model's answer begins. `thinking` is handed to chat templates that know it."""
+    if not tokenizer.chat_template:
+        return f"Q: {prompt}\nA:"
+    messages = [{"role": "user", "content": prompt}]
+    rendered = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+    )
+    return str(rendered)
+
+
+def render_completion(text: str, tokenizer: Any) -> str:
+    """What stands after the rendered prompt when the answer is `text`; the end-of-text token is left to the trainer."""
+    return text if tokenizer.chat_template else f" {text}"
+
+
+def prompt_hash(rendered: Iterable[str]) -> str:
+    """A hash of rendered prompts in their order (16 hex digits): equal hashes mean that a model was asked the same."""
+    digest = hashlib.sha256()
+    for text in rendered:
+        digest.update(text.encode("utf-8") + b"\0")
+    return digest.hexdigest()[:16]

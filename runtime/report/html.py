@@ -1,0 +1,100 @@
+"""The report as one HTML file: no script, no network, the same bytes for the same report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from runtime.report.compare import Comparison
+from runtime.report.forest import forests
+from runtime.report.heatmap import heatmap
+from runtime.report.results import Problem
+from runtime.report.scatter import COLOURS, scatter
+from runtime.report.settings import Cell
+from runtime.report.summary import Report, Result, Section
+from runtime.report.wording import confidence, interval, mark, own_label, percent, points, printable
+
+STYLES = ("within", "gain", "loss")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A section's drawings; `scatter` is None while there is nothing to place."""
+
+    identity: str
+    heatmap: Markup
+    scatter: Markup | None
+    forests: Sequence[tuple[str, Markup]]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of one section's planned results on one suite are there."""
+
+    section: Section
+    suite: str
+    planned: int
+    done: int
+    missing: int
+    errors: int
+
+
+def page(report: Report) -> str:
+    """The whole file."""
+    return _template().render(
+        report=report,
+        settings=report.settings,
+        confidence=confidence(report.settings),
+        found=len(report.results) - len(report.problems),
+        drawn=[(section, _figures(report, section, f"s{i}")) for i, section in enumerate(report.sections)],
+        coverage=_coverage(report),
+        rows_of=lambda section: [(cell, _rows(section, cell)) for cell in section.cells],
+        with_tasks=any(len(suite.tasks) > 1 for suite in report.settings.suites),
+        own_label=own_label,
+        is_problem=lambda outcome: isinstance(outcome, Problem),
+        style=lambda estimate: STYLES[estimate.sign],
+        by_chance=f"{len(report.results) * (1 - report.settings.confidence):.1f}",
+        colours=COLOURS,
+    )
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "interval": interval, "mark": mark, "name": printable}
+    return environment.get_template("report.html.j2")
+
+
+def _figures(report: Report, section: Section, identity: str) -> Figures:
+    return Figures(
+        identity=identity,
+        heatmap=heatmap(report, section, f"{identity}-heatmap"),
+        scatter=scatter(report, section, f"{identity}-scatter"),
+        forests=forests(report, section, f"{identity}-forest"),
+    )
+
+
+def _rows(section: Section, cell: Cell) -> list[Result]:
+    return [result for (owner, _), result in section.results.items() if owner == cell.id]
+
+
+def _coverage(report: Report) -> list[Coverage]:
+    return [
+        _covered(section, suite.name, [r for r in section.results.values() if r.suite.name == suite.name])
+        for section in report.sections
+        for suite in report.settings.suites
+    ]
+
+
+def _covered(section: Section, suite: str, results: Sequence[Result]) -> Coverage:
+    states = ["done" if isinstance(r.outcome, Comparison) else r.outcome.status for r in results]
+    return Coverage(section, suite, len(states), states.count("done"), states.count("missing"), states.count("error"))

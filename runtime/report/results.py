@@ -1,0 +1,147 @@
+"""Reads the scores that a report stands on: one done evaluate job's folder at a time.
+
+What cannot be used is told apart and never guessed at: `missing` when the job is not done or its folder holds the result of
+another fingerprint, `error` when it is done but its files contradict themselves or each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runtime import markers
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one evaluate job's artifact lies, and the fingerprint that makes it this plan's."""
+
+    job: str
+    path: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no number: the result is not there (yet), or it is there and cannot be trusted."""
+
+    status: Literal["missing", "error"]
+    why: str
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """Every item's outcome in [0, 1] by item id, and how many answers were cut short."""
+
+    prompt_hash: str
+    outcomes: Mapping[str, float]
+    unfinished: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One suite on one checkpoint."""
+
+    suite: str
+    version: str
+    model_fingerprint: str
+    dtype: str
+    hardware: str
+    tasks: Mapping[str, TaskScores]
+
+
+class _Unusable(Exception):
+    """A scores artifact contradicts itself; becomes a Problem."""
+
+
+def load(source: Source) -> Scores | Problem:
+    """The scores of one evaluate job, or why they cannot be used."""
+    absent = not_done(source)
+    if absent is not None:
+        return Problem("missing", absent)
+    try:
+        return _read(source.path)
+    except (_Unusable, OSError) as problem:
+        return Problem("error", f"{source.job}: {problem}")
+
+
+def not_done(source: Source) -> str | None:
+    """None when the artifact is done and is this plan's; else the reason, starting with the job's id."""
+    marker = markers.read(source.path)
+    if marker is None:
+        return f"{source.job} is not done"
+    if marker.fingerprint != source.fingerprint:
+        return f"{source.job} is stale: made as {marker.fingerprint[:12]}, the plan's is {source.fingerprint[:12]}"
+    return None
+
+
+def _read(folder: Path) -> Scores:
+    scores = _json((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
+    tasks = _need(scores, "tasks", dict, "scores.json")
+    items = _items(folder / "items.jsonl")
+    if unknown := sorted(set(items) - set(tasks)):
+        raise _Unusable(f"items.jsonl has task {unknown[0]!r}, which scores.json lacks")
+    return Scores(
+        suite=str(_need(scores, "suite", str, "scores.json")),
+        version=str(scores.get("version", "")),
+        model_fingerprint=str(scores.get("model_fingerprint", "")),
+        dtype=str(scores.get("dtype", "")),
+        hardware=str(scores.get("hardware", "")),
+        tasks={name: _task(name, facts, items.get(name, [])) for name, facts in tasks.items()},
+    )
+
+
+def _task(name: str, facts: Any, items: list[Mapping[str, Any]]) -> TaskScores:
+    """Check the items against the totals that the evaluate job recorded: both must tell the same story."""
+    where = f"scores.json, task {name!r}"
+    if not items:
+        raise _Unusable(f"items.jsonl has no item of task {name!r}")
+    outcomes: dict[str, float] = {}
+    for item in items:
+        if item["id"] in outcomes:
+            raise _Unusable(f"items.jsonl has item {item['id']!r} of task {name!r} twice")
+        outcomes[item["id"]] = item["correct"]
+    n, correct = _need(facts, "n", int, where), _need(facts, "correct", (int, float), where)
+    total = math.fsum(outcomes.values())
+    if n != len(outcomes) or abs(correct - total) > 1e-6 * n:
+        raise _Unusable(f"{where} counts {correct:g} of {n}, its items {total:g} of {len(outcomes)}")
+    unfinished = sum(item.get("finished") is False for item in items)
+    return TaskScores(str(_need(facts, "prompt_hash", str, where)), outcomes, unfinished)
+
+
+def _items(path: Path) -> dict[str, list[Mapping[str, Any]]]:
+    by_task: dict[str, list[Mapping[str, Any]]] = {}
+    for where, item in _rows(path):
+        outcome = _need(item, "correct", (bool, int, float), where)
+        if not 0 <= outcome <= 1:
+            raise _Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
+        row = {"id": str(_need(item, "id", (str, int), where)), "correct": float(outcome), "finished": item.get("finished")}
+        by_task.setdefault(_need(item, "task", str, where), []).append(row)
+    return by_task
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            where = f"items.jsonl, line {number}"
+            yield where, _json(line, where)
+
+
+def _json(text: str, where: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as problem:
+        raise _Unusable(f"{where} is no JSON: {problem}") from problem
+    if not isinstance(value, dict):
+        raise _Unusable(f"{where} is no JSON object")
+    return value
+
+
+def _need(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    if not isinstance(item, dict) or not isinstance(item.get(key), kind):
+        raise _Unusable(f"{where} lacks a usable {key!r}")
+    return item[key]

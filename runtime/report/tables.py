@@ -1,0 +1,155 @@
+"""The report as plain text, 100 columns wide, and the same in colour for a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from runtime.report.compare import Comparison
+from runtime.report.results import Problem
+from runtime.report.statistics import Estimate
+from runtime.report.summary import Effect, MethodSummary, Report, Result, Section
+from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
+
+WIDTH = 100
+TRAINED = "◆"
+COLOURS = {GAIN: "\x1b[34m", LOSS: "\x1b[33m", "MISSING": "\x1b[2m", "ERROR": "\x1b[31m"}
+COLOURED = re.compile(rf"{GAIN} *[\d.+−]+|{LOSS} *[\d.+−]+|MISSING|ERROR")  # noqa: RUF001  (the minus sign of `points`)
+
+
+def text(report: Report) -> str:
+    """The whole report: a table a section, what is missing and why, notes, and last a verdict a method."""
+    blocks = [_head(report)]
+    blocks += [block for section in report.sections for block in _tables(report, section)]
+    blocks += [block for block in (_problems(report), _notes(report)) if block]
+    blocks += [_verdicts(report, section) for section in report.sections]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
+
+
+def coloured(plain: str) -> str:
+    """`text` for a terminal: gains blue, losses yellow, on top of their symbols."""
+    return COLOURED.sub(lambda found: f"{COLOURS.get(found[0]) or COLOURS[found[0][0]]}{found[0]}\x1b[0m", plain)
+
+
+def _head(report: Report) -> list[str]:
+    settings = report.settings
+    found, planned = len(report.results) - len(report.problems), len(report.results)
+    cells, suites = len(settings.cells), len(settings.suites)
+    return [
+        f"{printable(settings.study)}: {printable(settings.title)}",
+        f"{cells} cells x {suites} suites; {found} of {planned} results; plan {report.fingerprint[:12]}",
+        f"score after in %, change in points ± half its {confidence(settings)} interval,"
+        f" {GAIN}{LOSS} beyond it, · within; {TRAINED} trained domain",
+    ]
+
+
+def _tables(report: Report, section: Section) -> list[list[str]]:
+    """One table, or several below each other when the suites do not fit side by side."""
+    labels = _aligned([(printable(cell.method), printable(own_label(cell))) for cell in section.cells])
+    columns = {suite.name: _column(section, suite.name) for suite in report.settings.suites}
+    label_width = max(len("before"), *map(len, labels))
+    return [
+        _table(f"start {printable(section.start)}, scale {printable(section.scale)}", labels, label_width, block)
+        for block in _blocks(columns, WIDTH - label_width)
+    ]
+
+
+def _blocks(columns: Mapping[str, list[str]], room: int) -> list[dict[str, list[str]]]:
+    blocks: list[dict[str, list[str]]] = [{}]
+    left = room
+    for name, rows in columns.items():
+        width = 1 + max(map(len, rows))
+        if blocks[-1] and width > left:
+            blocks.append({})
+            left = room
+        blocks[-1][name] = rows
+        left -= width
+    return blocks
+
+
+def _table(title: str, labels: Sequence[str], label_width: int, columns: Mapping[str, Sequence[str]]) -> list[str]:
+    widths = [max(map(len, rows)) for rows in columns.values()]
+    rows = list(zip(*columns.values(), strict=True))
+    names = ["", "n", "before", *labels]
+    lines = [
+        " ".join([f"{name:{label_width}}", *(f"{value:{width}}" for value, width in zip(row, widths, strict=True))])
+        for name, row in zip(names, rows, strict=True)
+    ]
+    rule = "─" * min(WIDTH, max(map(len, lines)))
+    return [title, rule, *lines[:3], rule, *lines[3:]]
+
+
+def _column(section: Section, suite: str) -> list[str]:
+    """A suite's name, its items, the score of the start, and one entry a cell."""
+    results = [section.results.get((cell.id, suite)) for cell in section.cells]
+    there = [result.outcome for result in results if result is not None and isinstance(result.outcome, Comparison)]
+    name = printable(suite)
+    heading = [f" {name if len(name) <= 18 else name[:17] + '…'}", f" {_same([str(c.n) for c in there]):>5}"]
+    before = f" {_same([percent(c.before) for c in there]):>5}"
+    return [*heading, before, *(_entry(result.outcome, result.trained) if result else " not planned" for result in results)]
+
+
+def _same(values: Sequence[str]) -> str:
+    """What all cells share, which is the rule for a baseline; `varies` sends the reader to the HTML, - means no result."""
+    return "-" if not values else values[0] if len(set(values)) == 1 else "varies"
+
+
+def _entry(outcome: Comparison | Problem, trained: bool) -> str:
+    flag = TRAINED if trained else " "
+    if isinstance(outcome, Problem):
+        return f"{flag} {outcome.status.upper()}"
+    change = outcome.delta
+    return f"{flag}{percent(outcome.after):>5} {mark(change)}{points(change.value):>5} ±{percent(change.half_width)}"
+
+
+def _problems(report: Report) -> list[str]:
+    """Every cell and suite without a number, those of one reason together."""
+    if not report.problems:
+        return []
+    lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
+    ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
+    for (status, why), group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why)):
+        line = f"{status.upper()} {_cells_and_suites([result for result, _ in group])}: {printable(why)}"
+        lines += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines
+
+
+def _cells_and_suites(results: Sequence[Result]) -> str:
+    suites: dict[str, list[str]] = {}
+    for result in results:
+        suites.setdefault(printable(result.cell.id), []).append(printable(result.suite.name))
+    return ", ".join(f"{cell} ({', '.join(names)})" for cell, names in suites.items())
+
+
+def _notes(report: Report) -> list[str]:
+    return ["to bear in mind:", *(f"  {printable(note)}" for note in report.notes)] if report.notes else []
+
+
+def _verdicts(report: Report, section: Section) -> list[str]:
+    """The means of each method; F and BT, in %, are those on the other suites."""
+    title = f"verdicts, start {printable(section.start)}, scale {printable(section.scale)}"
+    heading = ("", "trained domain", "other suites", "F", "BT", "results", "verdict")
+    return [title, *_aligned([heading, *map(_verdict, section.methods)])]
+
+
+def _verdict(summary: MethodSummary) -> tuple[str, ...]:
+    others = summary.others
+    rates = (percent(others.forgetting), percent(others.backward)) if others else ("-", "-")
+    found = f"{summary.found}/{summary.planned}" + (" !" if summary.partial else "")
+    return (printable(summary.method), _effect(summary.trained), _effect(others), *rates, found, summary.verdict)
+
+
+def _effect(effect: Effect | None) -> str:
+    return "-" if effect is None else _change(effect.delta)
+
+
+def _change(estimate: Estimate) -> str:
+    return f"{mark(estimate)}{points(estimate.value):>5} {interval(estimate).replace(', ', ',')}"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{value:{width}}" for value, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,50 @@
+"""How numbers and names are written, the same in every rendering: scores in %, changes in percentage points."""
+
+from __future__ import annotations
+
+from runtime.report.settings import Cell, Settings
+from runtime.report.statistics import Estimate
+
+GAIN, LOSS, WITHIN = "▲", "▼", "·"
+MINUS = "−"  # noqa: RUF001  (a true minus sign is as wide as a plus)
+
+
+def percent(share: float) -> str:
+    """0.4125 as 41.2."""
+    return f"{100 * share:.1f}"
+
+
+def points(change: float) -> str:
+    """0.145 as +14.5, -0.004 with a true minus sign; one that rounds to nothing is 0.0, without a sign."""
+    text = f"{100 * change:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
+
+
+def interval(estimate: Estimate) -> str:
+    """The limits as [+9.9, +19.1]; one that rounds to nothing keeps its sign, which says on which side of zero it lies."""
+    return f"[{limit(estimate.low)}, {limit(estimate.high)}]"
+
+
+def limit(change: float) -> str:
+    return f"{100 * change:+.1f}".replace("-", MINUS)
+
+
+def mark(estimate: Estimate) -> str:
+    """Whether a change is beyond its interval, and which way."""
+    return (WITHIN, GAIN, LOSS)[estimate.sign]
+
+
+def confidence(settings: Settings) -> str:
+    """0.95 as 95 %."""
+    return f"{100 * settings.confidence:g} %"
+
+
+def own_label(cell: Cell) -> str:
+    """A cell within its method and section: its domain, and the axes that the study added."""
+    extra = [value for axis, value in cell.axes.items() if axis not in ("method", "domain", "start", "scale")]
+    return " ".join([cell.domain, *extra])
+
+
+def printable(name: str) -> str:
+    """A name with every character that would move a cursor or break a line replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)

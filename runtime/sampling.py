@@ -1,0 +1,137 @@
+"""Batched sampling from a causal language model, with a key-value cache, greedy or at a temperature.
+
+Each sample draws its randomness from a seed of its own, so what a prompt's sample is depends on neither its neighbours nor the
+batch size (up to rounding in the logits).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen: greedily at temperature 0, else from the `top_p` nucleus (Holtzman et al. 2020)."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    batch: int = 512
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer: its text without the prompt and without surrounding space, and whether the model ended it itself."""
+
+    text: str
+    finished: bool
+
+
+def item_seed(seed: int, *names: str | int) -> int:
+    """A seed (63 bits) for one item of a job: a hash of the job's seed and whatever names the item."""
+    digest = hashlib.sha256("\0".join(map(str, (seed, *names))).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@torch.inference_mode()
+def sample(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    decoding: Decoding,
+    on_batch: Callable[[int], None] = lambda done: None,
+) -> list[Sample]:
+    """One sample for each rendered prompt, in order; `on_batch` is told how many are done after each batch.
+
+    Prompts of like length share a batch, left-padded to its longest; at temperature 0 the seeds decide nothing.
+    """
+    encoded: list[list[int]] = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
+    samples: dict[int, Sample] = {}
+    for start in range(0, len(order), decoding.batch):
+        chosen = order[start : start + decoding.batch]
+        draws = _uniforms([seeds[index] for index in chosen], decoding)
+        for index, tokens in zip(chosen, _decode(model, tokenizer, [encoded[i] for i in chosen], draws, decoding), strict=True):
+            samples[index] = _finish(tokens, tokenizer, _end_tokens(model, tokenizer))
+        on_batch(len(samples))
+    return [samples[index] for index in range(len(prompts))]
+
+
+def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """One token a row of `logits` (rows, vocabulary): the largest, or at a temperature the one that `uniforms` (rows) in [0, 1) falls on.
+
+    Inverse transform sampling over tokens sorted by probability, cut to the smallest set that holds `top_p` of it.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    probabilities, tokens = (logits.float() / temperature).softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    kept = probabilities.masked_fill(before >= top_p, 0.0)
+    kept[:, 0] = probabilities[:, 0]
+    reached = kept.cumsum(dim=-1)
+    position = (reached <= uniforms[:, None] * reached[:, -1:]).sum(dim=-1)
+    last = (kept > 0).sum(dim=-1) - 1
+    return tokens.gather(1, torch.minimum(position, last)[:, None])[:, 0]
+
+
+def _decode(
+    model: Any, tokenizer: Any, encoded: Sequence[Sequence[int]], draws: torch.Tensor, decoding: Decoding
+) -> list[list[int]]:
+    """The new tokens of one batch, each row up to and with its end token. `draws` has shape (rows, max_new_tokens)."""
+    ids, mask = _pad_left(encoded, tokenizer.pad_token_id, model.device)
+    cache = DynamicCache(config=model.config)
+    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
+    alive = torch.arange(len(encoded), device=model.device)
+    ends = torch.tensor(sorted(_end_tokens(model, tokenizer)), device=model.device)
+    found = torch.full((len(encoded), decoding.max_new_tokens), int(ends[0]), device=model.device)
+    draws = draws.to(model.device)
+    for step in range(decoding.max_new_tokens):
+        logits = model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1).logits[:, -1]
+        chosen = choose_tokens(logits, draws[alive, step], decoding.temperature, decoding.top_p)
+        found[alive, step] = chosen
+        going_on = ~torch.isin(chosen, ends)
+        if not going_on.any():
+            break
+        if not going_on.all():
+            kept = going_on.nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            alive, chosen, mask, positions = alive[kept], chosen[kept], mask[kept], positions[kept]
+        ids, positions = chosen[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    rows: list[list[int]] = found.tolist()
+    return rows
+
+
+def _finish(tokens: Sequence[int], tokenizer: Any, ends: frozenset[int]) -> Sample:
+    length = next((index for index, token in enumerate(tokens) if token in ends), len(tokens))
+    text = tokenizer.decode(tokens[:length], skip_special_tokens=True)
+    return Sample(text=text.strip(), finished=length < len(tokens))
+
+
+def _pad_left(encoded: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, encoded))
+    ids = [[pad] * (longest - len(row)) + list(row) for row in encoded]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in encoded]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _uniforms(seeds: Sequence[int], decoding: Decoding) -> torch.Tensor:
+    if decoding.temperature == 0:
+        return torch.zeros(len(seeds), decoding.max_new_tokens)
+    drawn = [np.random.default_rng(seed).random(decoding.max_new_tokens) for seed in seeds]
+    return torch.tensor(np.stack(drawn), dtype=torch.float32)
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokenizer's end token and those that the model's generation config adds (chat models have several)."""
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in (tokenizer.eos_token_id, *listed) if token is not None)

@@ -1,0 +1,26 @@
+"""Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290) by TRL's DPOTrainer, against the start model itself."""
+
+from __future__ import annotations
+
+from datasets import Dataset
+from transformers import Trainer
+from trl import DPOConfig, DPOTrainer
+
+from runtime.train.data import fitting, rendered, whole_batches
+from runtime.train.setup import Setup
+
+ANSWERS = ("chosen", "rejected")
+
+
+def trainer(setup: Setup) -> Trainer:
+    """A trainer over rows of `{"prompt", "chosen", "rejected"}`; its reference is a frozen copy of the start."""
+    recipe = setup.recipe
+    texts = [rendered(row, ANSWERS, setup.tokenizer) for row in setup.rows]
+    kept = fitting(texts, ANSWERS, setup.tokenizer, recipe)
+    return DPOTrainer(
+        model=setup.model,
+        args=setup.trl_config(DPOConfig, recipe.batch_size, max_length=recipe.longest),
+        train_dataset=Dataset.from_list(whole_batches(kept, recipe.batch_size)),
+        processing_class=setup.tokenizer,
+        callbacks=[setup.watch],
+    )

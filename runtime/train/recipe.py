@@ -1,0 +1,139 @@
+"""A train job's config, checked and typed, and how it becomes a TRL config.
+
+`args` holds fields of TRL's config class by their own names. What follows from the machine rather than from the science
+(`execution`: micro-batch, devices, logging, checkpoints) stands beside them and may be null, which means this runtime's choice.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import JobError
+
+# Fields of TRL's configs that this runtime sets by itself, from the recipe's other keys and from the job.
+OWNED = frozenset(
+    {
+        "output_dir",
+        "run_name",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "gradient_checkpointing",
+        "logging_steps",
+        "save_strategy",
+        "save_steps",
+        "save_total_limit",
+        "report_to",
+        "disable_tqdm",
+        "dataloader_pin_memory",
+        "max_length",
+        "seed",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the training is run: examples a forward pass, processes, steps between log lines and between checkpoints."""
+
+    micro_batch_size: int | None = None
+    devices: int = 1
+    logging_steps: int = 10
+    save_steps: int | None = None
+    gradient_checkpointing: bool = False
+    report_to: str = "none"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a training's result. `batch_size` counts rows (pairs, prompts) an update, over all devices.
+
+    `longest` is the number of tokens a row may have, `overlong` what is done with a longer one: "error" or "drop".
+    `must_steps`, where given, is the number of updates without which the training did not happen.
+    """
+
+    algorithm: str
+    args: Mapping[str, Any]
+    batch_size: int
+    model_dtype: str
+    longest: int
+    overlong: str
+    seed: int
+    grader: str | None
+    must_steps: int | None
+    execution: Execution
+
+
+def parse_recipe(config: Mapping[str, Any]) -> Recipe:
+    """Read a train job's config. Raises JobError that names the key at fault."""
+    known = {"backend", "must", *(field.name for field in fields(Recipe))} - {"must_steps"}
+    require_known(config, known, "the train config")
+    missing = sorted(known - {"backend", "must", "grader", "execution"} - set(config))
+    if missing:
+        raise JobError(f"the train config lacks {', '.join(missing)}")
+    must = config.get("must") or {}
+    require_known(must, {"steps"}, "must")
+    return Recipe(
+        **{name: config[name] for name in known & set(config) - {"backend", "must", "grader", "execution"}},
+        grader=config.get("grader"),
+        must_steps=must.get("steps"),
+        execution=_parse_execution(config.get("execution") or {}),
+    )
+
+
+def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str, examples: int, **more: Any) -> Any:
+    """Build TRL's config object from a recipe; `examples` forward passes' rows make one update (over all devices).
+
+    Raises JobError for a field that TRL's class lacks or that this runtime sets, and for values TRL refuses.
+    """
+    known = {field.name for field in fields(config_class)}
+    require_known(recipe.args, known - OWNED, f"args (fields of trl.{config_class.__name__})")
+    execution = recipe.execution
+    micro = execution.micro_batch_size or examples // execution.devices
+    owned = {
+        "output_dir": str(out),
+        "run_name": run_name,
+        "seed": recipe.seed,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation(examples, micro, execution.devices),
+        "gradient_checkpointing": execution.gradient_checkpointing,
+        "logging_steps": execution.logging_steps,
+        "save_strategy": "no" if execution.save_steps is None else "steps",
+        "save_steps": execution.save_steps or 1,
+        "save_total_limit": 1,
+        "report_to": execution.report_to,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    try:
+        return config_class(**owned, **recipe.args, **more)
+    except (TypeError, ValueError) as error:
+        raise JobError(f"trl.{config_class.__name__} refuses these args: {error}") from error
+
+
+def accumulation(examples: int, micro: int, devices: int) -> int:
+    """How many forward passes a device makes for one update of `examples`. Raises JobError unless they divide evenly."""
+    if examples % (micro * devices):
+        raise JobError(
+            f"{examples} examples an update cannot be cut into {devices} device(s) x micro-batches of {micro}; "
+            f"make execution.micro_batch_size x execution.devices a divisor of {examples}"
+        )
+    return examples // (micro * devices)
+
+
+def require_known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Raise JobError for the first key of `given` outside `known`, with the nearest name there is."""
+    names = set(known)
+    for key in given:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise JobError(f"{where}: there is no {key!r}{hint}")
+
+
+def _parse_execution(values: Mapping[str, Any]) -> Execution:
+    require_known(values, (field.name for field in fields(Execution)), "execution")
+    return Execution(**{name: value for name, value in values.items() if value is not None})

@@ -1,0 +1,69 @@
+"""What watches a training: progress for people, the history for `train_log.jsonl`, and the alarms that end it early."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from runtime.errors import JobError
+from runtime.job import Job
+
+SHOWN = ("loss", "reward", "rewards/accuracies", "grad_norm")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class EndedEarly(JobError):
+    """The time limit came before the planned steps; a checkpoint is there to go on from."""
+
+    exit_code = 75
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Reports each step, keeps every log entry in `history`, and stops the training on a stop signal or a loss that is no number."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.history: list[dict[str, Any]] = []
+        self.stop_asked = False
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        """Keep the entry. Raises JobError when the loss or the gradient is not a finite number."""
+        self.history.append({"step": state.global_step, **logs})
+        for name in ("loss", "grad_norm"):
+            if name in logs and not math.isfinite(float(logs[name])):
+                raise JobError(f"{name} is {logs[name]} at step {state.global_step}; lower lr or grad_clip")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Show progress; once a stop was asked for, have a checkpoint written and the loop left."""
+        if state.is_world_process_zero:
+            self.job.progress(state.global_step, state.max_steps, **self._latest())
+        if self.stop_asked:
+            control.should_save = control.should_training_stop = True
+        return control
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """While inside, SIGTERM and SIGUSR1 (what Slurm sends before a time limit) ask for a stop after the current step."""
+        previous = {number: signal.signal(number, self._ask_stop) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _ask_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_asked = True
+
+    def _latest(self) -> dict[str, float]:
+        entry = self.history[-1] if self.history else {}
+        return {name: float(entry[name]) for name in SHOWN if name in entry}

@@ -1,0 +1,1 @@
+"""Tests, one folder a part; what they share stands here."""

@@ -1,0 +1,66 @@
+"""The real study's settings, put together as the compiler does it: the catalog's algorithm, then its domain, then what the cell gives."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from compiler.backends import Part, part, parse_config
+from compiler.catalog import Algorithm, Catalog, Domain, Suite, read_catalog
+from compiler.diagnostics import Position
+from compiler.source import Tree
+
+HERE = Position("tests")
+DOMAINS = ("math", "code", "qa")
+PROMPTS: Mapping[str, Mapping[str, Any]] = {
+    "base": {"template": "plain", "thinking": False},
+    "safe": {"template": "chat", "thinking": False},
+}
+GIVEN: Mapping[str, Any] = {"devices": 2, "report_to": "wandb"}
+
+
+@cache
+def catalog() -> Catalog:
+    """The whole catalog that the project ships."""
+    return read_catalog(Path("specs/catalog"), Tree("tests", {}))
+
+
+def algorithm(name: str, domain: str, start: str = "base") -> tuple[Part, dict[str, Any]]:
+    """An algorithm's part, and `{"settings", "execution"}` for a cell of that domain and start."""
+    found, place = catalog().get(Algorithm, name, HERE), catalog().get(Domain, domain, HERE)
+    what = part(found.backend, name, HERE)
+    given = {"grader": place.settings["grader"], "prompt": PROMPTS[start]}
+    settings = {**found.settings, **place.algorithms[name]}
+    settings |= {key: value for key, value in given.items() if key in what.takes("settings")}
+    execution = found.execution | {key: value for key, value in GIVEN.items() if key in what.takes("execution")}
+    return what, copy.deepcopy({"settings": settings, "execution": dict(execution)})
+
+
+def suite(name: str, **given: Any) -> tuple[Part, dict[str, Any]]:
+    """A suite's part, and what its config is rendered from."""
+    found = catalog().get(Suite, name, HERE)
+    return part(found.backend, "evaluate", HERE), copy.deepcopy(
+        {"settings": {"suite": name, **given, **found.settings}, "execution": dict(found.execution)}
+    )
+
+
+def wrong(what: Part, values: Mapping[str, Any]) -> list[str]:
+    """What the schema finds wrong: the place and the message of each error."""
+    errors = Draft202012Validator(what.schema).iter_errors(values)
+    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
+
+
+def rendered(what: Part, values: Mapping[str, Any], name: str = "gt_sft_math_base_4b") -> Any:
+    """The config, parsed."""
+    return parse_config(text(what, values, name))
+
+
+def text(what: Part, values: Mapping[str, Any], name: str = "gt_sft_math_base_4b") -> str:
+    """The config's text."""
+    job = {"id": f"train/{name}", "kind": "train", "name": name, "cell": None}
+    return what.render_config(values["settings"], values["execution"], job)

@@ -1,0 +1,173 @@
+"""A small generated tree, made by hand as the compiler would make it, for tests of what runs it.
+
+`Tree.add` writes a job's script, contract and config; `Tree.close` the plan, submit_all.sh and the manifest. Jobs make
+`traces`. By default a job's script is bracketed by begin and finish and writes its traces in bash between them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+MAKE_TRACES = 'echo "{\\"id\\": \\"$LETHE_OUT\\"}" > "$LETHE_OUT/traces.jsonl"'
+QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
+@dataclass
+class Tree:
+    """A root with `runtime/` (a link) and `generated/STUDY/`, and a store beside it."""
+
+    root: Path
+    executor: str = "local"
+    study: str = "toy"
+    lines: list[str] = field(default_factory=list)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.generated.mkdir(parents=True)
+        (self.root / "runtime").symlink_to(REPOSITORY / "runtime")
+
+    @property
+    def generated(self) -> Path:
+        return self.root / "generated" / self.study
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    def out(self, job: str) -> Path:
+        return self.store / f"{job}-{self.jobs[job]['fingerprint'][:12]}"
+
+    def contract(self, job: str) -> Path:
+        return self.generated / "jobs" / f"{job}.json"
+
+    def log(self, job: str, number: int | None = None) -> Path:
+        tail = "" if number is None else f"-{number}"
+        return self.store / "logs" / self.study / f"{job.replace('/', '.')}{tail}.out"
+
+    def name(self, job: str) -> str:
+        return f"{self.study}.{job.replace('/', '.')}.{self.jobs[job]['fingerprint'][:8]}"
+
+    def add(
+        self,
+        job: str,
+        after: Sequence[str] = (),
+        ended: Sequence[str] = (),
+        body: str = MAKE_TRACES,
+        config: Mapping[str, Any] | None = None,
+        bracket: bool = True,
+        output: str = "traces",
+    ) -> str:
+        """Add a job; its inputs are its parents. `bracket=False`: `body` is the whole of what the script does."""
+        kind = job.partition("/")[0]
+        inputs = [self._input(parent, parent in after) for parent in (*after, *ended)]
+        text = json.dumps([job, config, [item["fingerprint"] for item in inputs]], sort_keys=True)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        contract = {
+            "lethe": 1,
+            "study": self.study,
+            "job": job,
+            "kind": kind,
+            "code": 1,
+            "fingerprint": fingerprint,
+            "cell": None,
+            "config": f"configs/{job}.yaml",
+            "inputs": {f"in{number}": item for number, item in enumerate(inputs)},
+            "output": {"type": output, "path": f"{job}-{fingerprint[:12]}"},
+        }
+        self._write(f"configs/{job}.yaml", json.dumps(config or {}) + "\n")
+        self._write(f"jobs/{job}.json", json.dumps(contract, indent=2) + "\n")
+        self._write(f"jobs/{job}.sh", self._script(job, fingerprint, body, bracket))
+        entries = [{"name": name, **{k: item[k] for k in ("job", "required")}} for name, item in contract["inputs"].items()]
+        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": entries}
+        words = [*(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
+        self.lines.append(" ".join(["submit", job, fingerprint, *words]))
+        return job
+
+    def close(self, switches: str = "") -> Tree:
+        """Write what stands above the jobs, and hash everything."""
+        plan = {"lethe": 1, "study": self.study, "executor": self.executor, "store": "store", "jobs": [*self.jobs.values()]}
+        self._write("plan.json", json.dumps(plan, indent=1) + "\n")
+        head = [
+            "#!/usr/bin/env bash",
+            f"study={self.study}",
+            f"executor={self.executor}",
+            "store=${LETHE_STORE:-store}",
+            'here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)',
+            'root=$(cd -- "$here/../.." && pwd)',
+            switches,
+            '. "$root/runtime/submit.sh"',
+            'open_plan "$@"',
+        ]
+        self._write("submit_all.sh", "\n".join([*head, *self.lines, "close_plan", ""]))
+        self.seal()
+        return self
+
+    def seal(self) -> None:
+        """Write manifest.sha256 for the files as they are now."""
+        files = sorted(path for path in self.generated.rglob("*") if path.is_file() and path.name != "manifest.sha256")
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(self.generated)}" for path in files]
+        self._write("manifest.sha256", "\n".join([*lines, ""]))
+
+    def submit(self, *options: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run submit_all.sh from elsewhere, with this Python first on the path."""
+        return subprocess.run(
+            ["bash", str(self.generated / "submit_all.sh"), *options],
+            capture_output=True,
+            text=True,
+            cwd=self.root.parent,
+            env=self.environment(environment),
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            check=False,
+        )
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The tests' own environment without Lethe's variables, and with `more`."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
+        path = f"{Path(sys.executable).parent}:{kept['PATH']}"
+        return {**kept, **QUIET, "PATH": path, **(more or {})}
+
+    def events(self) -> list[tuple[str, str]]:
+        """The ledger's events, oldest first, as (event, job)."""
+        path = self.store / "ledger" / f"{self.study}.tsv"
+        rows = [line.split("\t") for line in path.read_text().splitlines()] if path.exists() else []
+        return [(row[1], row[2]) for row in rows]
+
+    def forget(self, job: str) -> None:
+        """Remove a job's artifact from the store."""
+        shutil.rmtree(self.out(job))
+
+    def _input(self, parent: str, required: bool) -> dict[str, Any]:
+        fingerprint = self.jobs[parent]["fingerprint"]
+        path = f"{parent}-{fingerprint[:12]}"
+        return {"job": parent, "type": "traces", "path": path, "fingerprint": fingerprint, "required": required}
+
+    def _script(self, job: str, fingerprint: str, body: str, bracket: bool) -> str:
+        head = [
+            "#!/bin/bash",
+            f"#SBATCH --job-name={self.study}.{job.replace('/', '.')}.{fingerprint[:8]}",
+            "#SBATCH --time=5 --mem=100 --open-mode=append",
+            "set -euo pipefail",
+            'cd "${LETHE_ROOT:-$SLURM_SUBMIT_DIR}"',
+            'export LETHE_STORE="${LETHE_STORE:-store}"',
+            f'export LETHE_CONTRACT="$PWD/generated/{self.study}/jobs/{job}.json"',
+            f'export LETHE_OUT="$LETHE_STORE/{job}-{fingerprint[:12]}"',
+            f'export PATH="{Path(sys.executable).parent}:$PATH" ' + " ".join(f"{k}={v}" for k, v in QUIET.items()),
+        ]
+        around = ('python -m runtime begin "$LETHE_CONTRACT"', 'python -m runtime finish "$LETHE_CONTRACT"')
+        return "\n".join([*head, around[0], body, around[1], ""] if bracket else [*head, body, ""])
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.generated / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
