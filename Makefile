@@ -3,6 +3,8 @@
 #   make test    every test, on a private Slurm of its own where it can be had
 
 PYTHON ?= python3.11
+SPEC ?= specs/micro.yaml
+STUDY = $(basename $(notdir $(SPEC)))
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
@@ -11,9 +13,9 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test check lint types lock clean
 
 demo: $(STAMP)
-	@$(BIN)/lethe compile specs/micro.yaml
-	@bash generated/submit_all.sh micro
-	@$(BIN)/lethe report specs/micro.yaml
+	@$(BIN)/lethe compile $(SPEC)
+	@bash generated/submit_all.sh $(STUDY)
+	@$(BIN)/lethe report $(SPEC)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

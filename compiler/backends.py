@@ -11,14 +11,23 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from pydantic import Field
 
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.source import Tree, read_tree
 from compiler.study import Name
 from compiler.text import shell_expanded, shell_word, yaml_block, yaml_flow
-from compiler.validation import Strict, check_schema, parse
+from compiler.validation import Strict, check_schema, parse, shown
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class CrossFieldRule(Strict):
+    """What must hold between several values: `that` is an expression over `settings` and `execution`."""
+
+    at: Name
+    that: str
+    otherwise: str
 
 
 class BackendFile(Strict):
@@ -28,6 +37,7 @@ class BackendFile(Strict):
     environment: Name
     outputs: dict[Name, str]
     dataset_format: str = "jsonl"
+    rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Part:
     schema: Mapping[str, Any]
     config: Template
     launch: Template
+    rules: tuple[CrossFieldRule, ...]
 
     def takes(self, group: str) -> frozenset[str]:
         """The names that the schema knows in `settings` or `execution`."""
@@ -51,6 +62,19 @@ class Part:
         """What is wrong with `values` as this part's `settings` or `execution`."""
         schema = self.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
         return check_schema({**schema, "$defs": self.schema.get("$defs", {})}, values, f"{group} of {whose}")
+
+    def check_rules(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
+        """Which cross-field rules the values break, once each value is right for itself."""
+        broken = [
+            rule
+            for rule in self.rules
+            if not environment().compile_expression(rule.that)(settings=settings.data, execution=execution.data)
+        ]
+        values = {**execution.data, **settings.data}
+        return [
+            Diagnostic(settings.at((rule.at,)), f"'{rule.at}' of the {whose} is {shown(values.get(rule.at))}", rule.otherwise)
+            for rule in broken
+        ]
 
     def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The config file's text."""
@@ -100,7 +124,7 @@ def _part(backend: str, what: str) -> Part | None:
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         dataset_format=about.dataset_format, schema=json.loads(schema.read_text(encoding="utf-8")),
         config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
-        launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"),
+        launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
     )  # fmt: skip
 
 

@@ -1,25 +1,44 @@
 """The catalog: named definitions that a study picks from, and may replace or extend.
 
-A definition under `define` in a study, or in a file of the catalog's folder, is complete, or says `extends: NAME` and gives
-only what differs: mappings merge key by key, lists and single values replace. A study's definition of a name that the
-catalog has, without `extends`, replaces it whole.
+Definitions come from the folders that a study names, each on top of the one before, and from its own `define` on top of
+all. A definition is complete, and then replaces one of its name from below; or it says `extends: NAME` and gives only what
+differs: mappings merge key by key, lists and single values replace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
+from compiler.slurm import memory, time_limit
 from compiler.source import PathKey, Tree, read_tree
 from compiler.study import Name
 from compiler.validation import Strict, parse
 
 Settings = dict[str, Any]
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(f"'{value}' is no name of a shell variable")
+    return value
+
+
+def _word(value: str) -> str:
+    """Words of #SBATCH lines stand there without quotes."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.,:-]*", value):
+        raise ValueError(f"'{value}' is no word that Slurm takes here")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+Word = Annotated[str, AfterValidator(_word)]
 
 
 class Stage(Strict):
@@ -126,19 +145,19 @@ class Environment(Strict):
 
     modules: list[str] = Field(default_factory=list)
     activate: str | None = None
-    exports: dict[str, str] = Field(default_factory=dict)
-    unsets: list[str] = Field(default_factory=list)
+    exports: dict[Variable, str] = Field(default_factory=dict)
+    unsets: list[Variable] = Field(default_factory=list)
 
 
 class Resources(Strict):
     """What one class of jobs asks of the cluster. `time` is Slurm's, `mem` with its unit."""
 
-    partition: str | None = None
-    time: str
+    partition: Word | None = None
+    time: Annotated[str, AfterValidator(time_limit)]
     cpus: int = Field(ge=1)
-    mem: str
+    mem: Annotated[str, AfterValidator(memory)]
     gpus: int = Field(default=0, ge=0)
-    gpu: str | None = None
+    gpu: Word | None = None
 
 
 class Limits(Strict):
@@ -154,7 +173,7 @@ class Cluster(Strict):
     about: str
     executor: Literal["slurm", "local"]
     store: str
-    account: str | None = None
+    account: Word | None = None
     gpu_request: Literal["gres", "gpus_per_node"] = "gres"
     limits: Limits
     kill_on_invalid_dep: bool = False
@@ -204,9 +223,11 @@ class Catalog:
         return self.trees[section, name].below(path)
 
 
-def read_catalog(folder: Path, study: Tree) -> Catalog:
-    """The catalog in `folder` with the study's own definitions on top. Raises SpecError."""
-    trees = dict(_catalog_trees(folder))
+def read_catalog(folders: Sequence[Path], study: Tree) -> Catalog:
+    """The definitions in `folders`, later folders and then the study's own on top. Raises SpecError."""
+    trees: dict[tuple[str, str], Tree] = {}
+    for folder in folders:
+        trees.update(_catalog_trees(folder, trees))
     trees.update(_own_definitions(study, trees))
     models: dict[tuple[str, str], Strict] = {}
     wrong: list[Diagnostic] = []
@@ -215,13 +236,34 @@ def read_catalog(folder: Path, study: Tree) -> Catalog:
             models[key] = parse(SECTIONS[key[0]], tree)
         except SpecError as error:
             wrong.extend(error.diagnostics)
+    catalog = Catalog(models, trees)
+    wrong = wrong or list(_lost_settings(catalog))
     if wrong:
         raise SpecError(wrong)
-    return Catalog(models, trees)
+    return catalog
 
 
-def _catalog_trees(folder: Path) -> dict[tuple[str, str], Tree]:
-    """Every definition below `folder`. A name defined twice in one section is an error."""
+def _lost_settings(catalog: Catalog) -> Iterable[Diagnostic]:
+    """What domains set of algorithms that there are not, and of datasets whose traces take nothing from a domain."""
+    sampled = [name for (_, name), model in catalog.models.items() if isinstance(model, Dataset) and model.traces]
+    algorithms = catalog.names("algorithms")
+    for (_, name), model in catalog.models.items():
+        if isinstance(model, Domain):
+            yield from _unknown(catalog, name, "algorithms", model.algorithms, algorithms, "algorithm")
+            yield from _unknown(catalog, name, "datasets", model.datasets, sampled, "dataset with traces")
+
+
+def _unknown(
+    catalog: Catalog, domain: str, field: str, names: Iterable[str], known: Sequence[str], what: str
+) -> Iterable[Diagnostic]:
+    for name in names:
+        if name not in known:
+            at = catalog.trees["domains", domain].key_at((field, name))
+            yield Diagnostic(at, f"domain '{domain}' sets '{name}', and there is no such {what}", nearest(name, known))
+
+
+def _catalog_trees(folder: Path, below: Mapping[tuple[str, str], Tree]) -> dict[tuple[str, str], Tree]:
+    """Every definition in `folder`. A name defined twice in one section is an error; one that `below` has is replaced."""
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise spec_error(Position(str(folder)), "the catalog's folder holds no YAML file", "see 'catalog' in the spec")
@@ -230,7 +272,7 @@ def _catalog_trees(folder: Path) -> dict[tuple[str, str], Tree]:
         for key, tree in _definitions(read_tree(file)):
             if key in trees:
                 raise spec_error(tree.at(()), f"{key[0][:-1]} '{key[1]}' is defined twice", f"first at {trees[key].at(())}")
-            trees[key] = _extended(tree, key, trees)
+            trees[key] = _extended(tree, key, {**below, **trees})
     return trees
 
 
@@ -267,12 +309,13 @@ def _extended(tree: Tree, key: tuple[str, str], known: Mapping[tuple[str, str], 
 
 
 def merged(under: Tree, over: Tree) -> Tree:
-    """`over` on top of `under`: mappings merge key by key, anything else replaces; positions follow the values."""
-    values, keys = dict(under.values), dict(under.keys)
+    """`over` on top of `under`: mappings merge key by key, anything else replaces; positions follow the values.
+
+    A mapping of both stands where `under` has it: what it lacks is missing there.
+    """
+    values = dict(under.values)
     data = _merge(under.data, over.data, (), values)
-    values.update(over.values)
-    keys.update(over.keys)
-    return Tree(over.file, data, values, keys)
+    return Tree(over.file, data, {**over.values, **values}, {**under.keys, **over.keys})
 
 
 def _merge(under: Any, over: Any, path: PathKey, values: dict[PathKey, Position]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -43,6 +44,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `lethe`. Returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character gets its code
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -125,10 +128,12 @@ def _diff(options: argparse.Namespace) -> int:
     from compiler.diff import compare, render
     from compiler.pipeline import compile_study
     from compiler.plan import read_plan
+    from compiler.write import differing
 
-    new = compile_study(options.spec).plan
-    path = GENERATED / new.study / "plan.json"
-    found = compare(read_plan(path) if path.exists() else None, new)
+    compiled = compile_study(options.spec)
+    new, folder = compiled.plan, GENERATED / compiled.plan.study
+    path = folder / "plan.json"
+    found = compare(read_plan(path) if path.exists() else None, new, differing(folder, compiled.files))
     print(json.dumps(found.as_json(), indent=1) if options.json else render(found, new.study))
     return CHANGES if options.exit_code and not found.empty else OK
 

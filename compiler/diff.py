@@ -31,23 +31,27 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """Two plans compared. `stale` jobs are the same themselves, but something above them changed."""
+    """Two plans compared. `stale` jobs are the same themselves, but something above them changed.
+
+    `files` are all that compiling would write or remove: scripts hold more than the plan does, such as what a shell loads.
+    """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changes: tuple[Change, ...]
     stale: tuple[str, ...]
+    files: tuple[str, ...]
 
     @property
     def empty(self) -> bool:
-        return not (self.added or self.removed or self.changes or self.stale)
+        return not (self.added or self.removed or self.changes or self.stale or self.files)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "empty": self.empty}
 
 
-def compare(old: Plan | None, new: Plan) -> Diff:
-    """What `new` changes about `old`, None where nothing was compiled before."""
+def compare(old: Plan | None, new: Plan, files: Sequence[str]) -> Diff:
+    """What `new` changes about `old`, None where nothing was compiled before, and so about these generated `files`."""
     before = {job.id: job for job in old.jobs} if old else {}
     after = {job.id: job for job in new.jobs}
     both = [job for job in new.jobs if job.id in before]
@@ -58,6 +62,7 @@ def compare(old: Plan | None, new: Plan) -> Diff:
         removed=tuple(name for name in before if name not in after),
         changes=_grouped(own, invalid),
         stale=tuple(job.id for job in both if job.id in invalid and not own[job.id]),
+        files=tuple(files),
     )
 
 
@@ -75,6 +80,9 @@ def render(diff: Diff, study: str) -> str:
     if diff.stale:
         lines.append(f"  = {len(diff.stale)} jobs become stale: the same themselves, with changed inputs")
         lines += [f"        {name}" for name in _shortened(diff.stale)]
+    if not (diff.added or diff.removed or diff.changes or diff.stale):
+        lines.append("  ~ no job changes; only these files differ  (execution only)")
+        lines += [f"        {name}" for name in _shortened(diff.files)]
     return "\n".join([*lines, _summary(diff)])
 
 
@@ -83,7 +91,7 @@ def _summary(diff: Diff) -> str:
     invalid = {job for change in diff.changes if change.effect == "invalidates results" for job in change.jobs}
     return (
         f"Plan: {len(diff.added)} to add, {len(changed)} to change ({len(invalid)} invalidate results), "
-        f"{len(diff.removed)} to remove; {len(diff.stale)} become stale."
+        f"{len(diff.removed)} to remove; {len(diff.stale)} become stale. {len(diff.files)} generated files differ."
     )
 
 
@@ -118,7 +126,7 @@ def _fields(job: Job) -> dict[str, Any]:
 
 
 def _is_execution(field: str) -> bool:
-    return field.split(".")[0] in ("execution", "resources", "environment") or field.startswith("config.execution.")
+    return field.split(".")[0] in ("execution", "resources", "environment")
 
 
 def _flat(value: Any, name: str) -> Iterable[tuple[str, Any]]:

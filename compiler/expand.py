@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from compiler.diagnostics import Position, spec_error
+from compiler.diagnostics import Position, nearest, spec_error
 from compiler.source import Tree
 from compiler.study import AXES, Rule, Study, Where
 
 
 @dataclass(frozen=True)
 class Override:
-    """One setting that a rule gives to one algorithm of a cell."""
+    """One setting that a rule gives to one algorithm of a cell. `at` is where the rule names the algorithm."""
 
     algorithm: str
     setting: str
     value: Any
     position: Position
+    at: Position
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def expand(study: Study, tree: Tree) -> Expansion:
     cells = [Cell(*point) for point in product(axes.method, axes.domain, axes.start, axes.scale)]
     effects = []
     for number, rule in enumerate(study.rules):
+        _check_where(study, rule, tree, number)
         before = len(cells)
         cells, effect = _apply(rule, cells, tree, number)
         effects.append(effect)
@@ -93,6 +95,16 @@ def _apply(rule: Rule, cells: Sequence[Cell], tree: Tree, number: int) -> tuple[
     return changed, RuleEffect(str(rule.set), "set", rule.why, touched)
 
 
+def _check_where(study: Study, rule: Rule, tree: Tree, number: int) -> None:
+    """A value that its axis has not would be silently ignored."""
+    for axis in AXES:
+        wanted, valid = getattr(rule.where, axis) or [], getattr(study.axes, axis)
+        for place, value in enumerate([wanted] if isinstance(wanted, str) else wanted):
+            if value not in valid:
+                at = tree.at(("rules", number, "where", axis, place))
+                raise spec_error(at, f"axis '{axis}' has no '{value}'", nearest(value, valid))
+
+
 def _matches(cell: Cell, where: Where) -> bool:
     for axis in AXES:
         wanted = getattr(where, axis)
@@ -103,9 +115,9 @@ def _matches(cell: Cell, where: Where) -> bool:
 
 def _overrides(rule: Rule, tree: Tree, number: int) -> Iterable[Override]:
     for algorithm, settings in (rule.to or {}).items():
+        path = ("rules", number, "to", algorithm)
         for setting, value in settings.items():
-            position = tree.key_at(("rules", number, "to", algorithm, setting))
-            yield Override(algorithm, setting, value, position)
+            yield Override(algorithm, setting, value, tree.key_at((*path, setting)), tree.key_at(path))
 
 
 def _check_names(cells: Sequence[Cell], tree: Tree) -> None:

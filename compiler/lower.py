@@ -84,7 +84,8 @@ class _Planner:
         part = self.workshop.part(algorithm.backend, stage.algorithm, backend_at)
         last = number == len(method.stages) - 1
         name = cell.id if last else f"{cell.id}.{number + 1}_{stage.algorithm}"
-        data = self.dataset(cell, stage, self.catalog.at("methods", cell.method, ("stages", number)), part.dataset_format)
+        data_at = self.catalog.at("methods", cell.method, ("stages", number, "dataset"))
+        data = self.dataset(cell, stage, data_at, part.dataset_format)
         self.warn_unless_known("algorithms", stage.algorithm, "algorithm")
         trained = self.workshop.make(
             Request(
@@ -158,8 +159,8 @@ class _Planner:
         """One suite on one checkpoint."""
         asked = self.tree.at(("evaluate", "suites", self.study.evaluate.suites.index(suite)))
         found = self.catalog.get(Suite, suite, asked)
+        rows = self.listed_rows("suites", suite, ("domains",), found.domains)
         tasks = [self.task(domain) for domain in found.domains]
-        rows = {domain: self.rows(domain) for domain in found.domains}
         return self.workshop.make(
             Request(
                 id=f"evaluate/{name}.{suite}", kind="evaluate", backend=found.backend, what="evaluate",
@@ -171,13 +172,24 @@ class _Planner:
 
     # --- what cells share ----------------------------------------------------------------------------------------
 
-    def rows(self, domain: str) -> Job:
+    def listed_rows(self, section: str, name: str, path: PathKey, domains: Sequence[str]) -> dict[str, Job]:
+        """The rows of every domain that a definition lists at `path`: inputs with the domains' names."""
+        found = {}
+        for number, domain in enumerate(domains):
+            at = self.catalog.at(section, name, (*path, number))
+            if domain in ("model", "start"):
+                raise spec_error(at, f"no domain can be called '{domain}' here: a job has an input of that name", "rename it")
+            found[domain] = self.rows(domain, at)
+        return found
+
+    def rows(self, domain: str, asked: Position | None = None) -> Job:
         """A domain's rows."""
-        source = str(self.domain(domain).settings.get("source"))
+        source = str(self.domain(domain, asked).settings.get("source"))
         self.warn_unless_known("sources", source, "data source")
         return self.workshop.make(
             Request(
-                id=f"prepare/{domain}", kind="prepare", backend="native", what="prepare", resources="cpu",
+                id=f"prepare/{domain}", kind="prepare", backend="native", resources="cpu",
+                what="prepare_hub" if source == "hub" else "prepare",
                 settings=self.below("domains", domain, "settings"), whose=f"domain {domain}",
                 asked=self.catalog.at("domains", domain),
             )
@@ -189,12 +201,13 @@ class _Planner:
         if start.pretrain:
             self.check_ends(name, scale)
             return self.pretrain(name, scale, start.pretrain)
-        return self.fetch(f"{name}_{scale}", start.hub, start.revision, self.catalog.at("scales", scale, ("starts", name)))
+        at = self.catalog.at("scales", scale, ("starts", name))
+        return self.fetch(f"{name}_{scale}", start.hub, start.revision, at, prompt=start.prompt)
 
     def pretrain(self, name: str, scale: str, made: Pretrain) -> Job:
         """A start model that the plan trains itself."""
         path: PathKey = ("starts", name, "pretrain")
-        inputs = {domain: self.rows(domain) for domain in made.domains}
+        inputs = self.listed_rows("scales", scale, (*path, "domains"), made.domains)
         if made.start is not None:
             inputs["start"] = self.start(made.start, scale)
         return self.workshop.make(
@@ -210,7 +223,7 @@ class _Planner:
         found = self.catalog.get(Teacher, name, self.catalog.at("datasets", dataset, ("traces", "model")))
         return self.fetch(name, found.hub, found.revision, self.catalog.at("teachers", name))
 
-    def fetch(self, name: str, hub: str | None, revision: str | None, at: Position) -> Job:
+    def fetch(self, name: str, hub: str | None, revision: str | None, at: Position, **given: Any) -> Job:
         """A hub model at a revision."""
         if hub is None or revision is None:
             raise spec_error(at, "a start needs 'hub' and 'revision', or 'pretrain'")
@@ -221,7 +234,7 @@ class _Planner:
         return self.workshop.make(
             Request(
                 id=f"fetch/{name}", kind="fetch", backend="native", what="fetch", settings=settings, resources="cpu",
-                whose=f"model {hub}", asked=at,
+                whose=f"model {hub}", asked=at, given=given,
             )
         )  # fmt: skip
 
@@ -245,9 +258,10 @@ class _Planner:
         )  # fmt: skip
 
     def task(self, domain: str) -> dict[str, Any]:
-        """A domain's evaluation rows as one task of a suite."""
+        """A domain's evaluation rows as one task of a suite. A wrong number of them is the domain's mistake, told there."""
         found = self.domain(domain)
-        return {"name": domain, "grader": found.grader, "items": found.settings.get("eval")}
+        items = found.settings.get("eval")
+        return {"name": domain, "grader": found.grader, "items": items if isinstance(items, int) and items > 0 else 1}
 
     def suite_for_report(self, name: str) -> dict[str, Any]:
         suite = self.catalog.get(Suite, name, self.tree.at(("evaluate", "suites")))
@@ -256,14 +270,14 @@ class _Planner:
 
     # --- look-ups ------------------------------------------------------------------------------------------------
 
-    def domain(self, name: str) -> Domain:
-        return self.catalog.get(Domain, name, self.axis_value("domain", name))
+    def domain(self, name: str, asked: Position | None = None) -> Domain:
+        return self.catalog.get(Domain, name, asked or self.axis_value("domain", name))
 
-    def start_of(self, name: str, scale: str) -> Start:
+    def start_of(self, name: str, scale: str, asked: Position | None = None) -> Start:
         found = self.catalog.get(Scale, scale, self.axis_value("scale", scale))
         if name not in found.starts:
-            hint = nearest(name, found.starts)
-            raise spec_error(self.axis_value("start", name), f"scale '{scale}' has no start '{name}'", hint)
+            at = asked or self.axis_value("start", name)
+            raise spec_error(at, f"scale '{scale}' has no start '{name}'", nearest(name, found.starts))
         return found.starts[name]
 
     def given(self, cell: Cell) -> dict[str, Any]:
@@ -288,8 +302,8 @@ class _Planner:
         algorithms = [stage.algorithm for stage in method.stages]
         for rule in cell.overrides:
             if rule.algorithm not in algorithms:
-                message = f"method '{cell.method}' of cell '{cell.id}' has no algorithm '{rule.algorithm}' to set"
-                self.workshop.wrong.append(Diagnostic(rule.position, message, nearest(rule.algorithm, algorithms)))
+                message = f"method '{cell.method}' has no algorithm '{rule.algorithm}' to set"
+                self.workshop.wrong.append(Diagnostic(rule.at, message, nearest(rule.algorithm, algorithms)))
 
     def check_ends(self, name: str, scale: str) -> None:
         """A start that goes on from another must come to one made from nothing."""
@@ -298,8 +312,9 @@ class _Planner:
             if here.start in seen:
                 chain = " -> ".join([*seen, here.start])
                 raise spec_error(self.catalog.at("scales", scale, ("starts", name)), f"starts go round in a circle: {chain}")
+            asked = self.catalog.at("scales", scale, ("starts", seen[-1], "pretrain", "start"))
             seen.append(here.start)
-            here = self.start_of(here.start, scale).pretrain
+            here = self.start_of(here.start, scale, asked).pretrain
 
     def warn_unless_known(self, known: str, name: str, what: str) -> None:
         if name not in self.workshop.manifest[known]:

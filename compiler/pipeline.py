@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Compiled:
 def compile_study(spec: Path) -> Compiled:
     """Compile `spec`; nothing is written. Raises SpecError."""
     study, tree = read_study(spec)
-    catalog = read_catalog(spec.parent / study.catalog, tree)
-    plan = lower(study, tree, catalog, expand(study, tree), spec.as_posix())
+    catalog = read_catalog([spec.parent / folder for folder in study.catalog], tree)
+    plan = lower(study, tree, catalog, expand(study, tree), Path(os.path.relpath(spec)).as_posix())
     cluster = catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
     return Compiled(plan, emit(plan, cluster, study.tracking))

@@ -30,7 +30,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Job:
-    """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs."""
+    """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
+
+    `config` is its config as the fingerprint sees it: with every execution value blank.
+    """
 
     id: str
     kind: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 _TIME = re.compile(
-    r"(?:(?P<days>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
+    r"(?a:(?P<days>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
     r"|(?P<h>\d+):(?P<hm>\d+):(?P<hs>\d+)|(?P<m>\d+)(?::(?P<s>\d+))?)\Z"
 )
+_MEMORY = re.compile(r"(?:0|[1-9][0-9]*[KMGT])\Z")
 
 
 def hours(text: str) -> float:
@@ -19,3 +20,17 @@ def hours(text: str) -> float:
     minutes = part["dm"] + part["hm"] + part["m"]
     seconds = part["ds"] + part["hs"] + part["s"]
     return part["days"] * 24 + part["dh"] + part["h"] + minutes / 60 + seconds / 3600
+
+
+def time_limit(text: str) -> str:
+    """`text`, if it is a time limit. Raises ValueError."""
+    if hours(text) == 0:
+        raise ValueError(f"'{text}' is no limit: Slurm reads 0 as for ever")
+    return text
+
+
+def memory(text: str) -> str:
+    """`text`, if it is a size with its unit, or 0 for all of a node. Raises ValueError."""
+    if not _MEMORY.match(text):
+        raise ValueError(f"'{text}' is no Slurm size: a number and K, M, G or T, such as 32G; or 0, all of a node's memory")
+    return text

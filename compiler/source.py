@@ -23,12 +23,14 @@ except ImportError:  # PyYAML without libyaml: slower, same result
 
 MOST_BYTES = 4_000_000
 MOST_VALUES = 200_000
+MOST_DEPTH = 50
 
 PathKey = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _QUOTED = ("'", '"', "|", ">")
+_NO_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ufffd\U00010000-\U0010ffff]")  # what YAML allows nowhere
 _WORDS: Mapping[str, Any] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -75,11 +77,10 @@ def read_tree(path: Path) -> Tree:
     file = str(path)
     text = _read_text(path, file)
     try:
+        _check_events(file, text)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise _yaml_error(file, error) from error
-    except RecursionError as error:
-        raise spec_error(Position(file), "the YAML is nested too deeply to be a spec") from error
     if node is None:
         raise spec_error(Position(file), "the file is empty", "start from specs/micro.yaml")
     reader = _Reader(file)
@@ -91,19 +92,36 @@ def read_tree(path: Path) -> Tree:
 
 def _read_text(path: Path, file: str) -> str:
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise spec_error(Position(file), f"the file has {size:,} bytes; a spec has at most {MOST_BYTES:,}")
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise spec_error(Position(file), f"the file is too large: a spec has at most {MOST_BYTES:,} bytes")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise spec_error(Position(file), "the file is not UTF-8 text", "is it a binary file?") from error
     except OSError as error:
         raise spec_error(Position(file), f"cannot read the file: {error.strerror}") from error
-    bad = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text)
+    bad = _NO_TEXT.search(text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
         raise spec_error(Position(file), f"line {line} holds a control character", "is it a binary file?")
     return text
+
+
+def _check_events(file: str, text: str) -> None:
+    """Refuse, before anything recurses, what is nested beyond any spec, and tags, which mean nothing here."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise spec_error(_position(file, event), f"the tag {tag} has no meaning here")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise _too_deep(_position(file, event))
+
+
+def _too_deep(position: Position) -> SpecError:
+    return spec_error(position, f"nested more than {MOST_DEPTH} deep, which no spec is")
 
 
 def _yaml_error(file: str, error: yaml.YAMLError) -> SpecError:
@@ -127,6 +145,8 @@ class _Reader:
         here = _position(self.file, node)
         if len(self.values) >= MOST_VALUES:
             raise spec_error(here, f"more than {MOST_VALUES:,} values (aliases counted as often as they are used)")
+        if len(path) > MOST_DEPTH:
+            raise _too_deep(here)
         if id(node) in self.open:
             raise spec_error(here, "an alias contains itself")
         self.values[path] = here
@@ -157,8 +177,6 @@ class _Reader:
 
 
 def _scalar(file: str, node: yaml.ScalarNode) -> Any:
-    if node.tag.startswith("!") or (not node.tag.startswith("tag:yaml.org,2002:")):
-        raise spec_error(_position(file, node), f"the tag {node.tag} has no meaning here")
     text: str = node.value
     if node.style in _QUOTED:
         return text
@@ -175,8 +193,9 @@ def _integer(file: str, node: yaml.ScalarNode) -> int:
     return int(node.value)
 
 
-def _position(file: str, node: yaml.Node) -> Position:
-    return Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
+def _position(file: str, node: yaml.Node | yaml.Event) -> Position:
+    mark = node.start_mark
+    return Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
 
 
 def _kind(value: Any) -> str:

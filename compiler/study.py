@@ -21,7 +21,7 @@ def _plain_name(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_plain_name), Field(max_length=60)]
+Name = Annotated[str, Field(max_length=60), AfterValidator(_plain_name)]
 
 
 class Axes(Strict):
@@ -77,7 +77,6 @@ class Evaluation(Strict):
     """What every cell is measured on, after training and (its start, once) before."""
 
     suites: list[Name] = Field(min_length=1)
-    baselines: bool = True
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
@@ -94,7 +93,7 @@ class Study(Strict):
     study: Name
     about: str
     cluster: Name
-    catalog: str = "catalog"
+    catalog: list[str] = Field(default=["catalog"], min_length=1)
     axes: Axes
     rules: list[Rule] = Field(default_factory=list)
     evaluate: Evaluation

@@ -25,7 +25,13 @@ def yaml_flow(value: Any) -> str:
         return str(value)
     text = str(value)
     plain = _PLAIN.match(text) and text.lower() not in _YAML_WORDS
-    return text if plain else json.dumps(text)
+    return text if plain else re.sub(r"[^ -~]", _yaml_escape, json.dumps(text, ensure_ascii=False))
+
+
+def _yaml_escape(found: re.Match[str]) -> str:
+    """A character as YAML writes it in double quotes: unlike JSON, never as a pair of surrogates."""
+    code = ord(found.group())
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def yaml_block(value: Any, indent: int = 0) -> str:
@@ -65,5 +71,5 @@ def shell_word(value: Any) -> str:
 
 
 def shell_expanded(value: Any) -> str:
-    """`value` in double quotes, where `$VARIABLES` are meant to be expanded and nothing else is."""
-    return '"' + re.sub(r'(["`\\])', r"\\\1", str(value)) + '"'
+    """`value` in double quotes, where `$NAME` and `${NAME}` are meant to be expanded and nothing else is."""
+    return '"' + re.sub(r'["`\\]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r"\\\g<0>", str(value)) + '"'

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from compiler.diagnostics import Diagnostic, SpecError, nearest
+from compiler.diagnostics import Diagnostic, SpecError, closest, nearest
 from compiler.source import PathKey, Tree
 
 
 class Strict(BaseModel):
     """What every model of the language shares: unknown keys are errors, nothing is coerced, nothing changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -29,18 +31,32 @@ def parse(model: type[Model], tree: Tree) -> Model:
     try:
         return model.model_validate(tree.data)
     except ValidationError as error:
-        found = [_diagnostic(model, tree, item) for item in error.errors(include_url=False)]
-    raise SpecError(found)
+        found = [_Mistake(_real_path(tree, item), item["type"], item) for item in error.errors(include_url=False)]
+    raise SpecError(list(_diagnostics(model, tree, found)))
 
 
 def check_schema(schema: Mapping[str, Any], tree: Tree, where: str) -> list[Diagnostic]:
     """What a JSON Schema finds wrong in `tree`; `where` names the thing in messages ("settings of algorithm sft")."""
-    errors = sorted(_validator_of(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
-    return [diagnostic for error in errors for diagnostic in _schema_diagnostics(tree, error, where)]
+    errors = sorted(_Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
+    plain = [error for error in errors if not _COMBINING & set(error.absolute_schema_path)]
+    return [diagnostic for error in plain or errors for diagnostic in _schema_diagnostics(tree, error, where)]
 
 
-def _validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator(schema)
+def _is_finite(checker: Any, value: Any) -> bool:
+    return Draft202012Validator.TYPE_CHECKER.is_type(value, "number") and math.isfinite(value)
+
+
+def _is_integer(checker: Any, value: Any) -> bool:
+    """Unlike JSON Schema's, without 3.0, which a config would pass on as it is."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_finite, "integer": _is_integer}),
+)
+
+_COMBINING = {"oneOf", "anyOf", "allOf", "if", "not"}  # these fail, too, where a single value is wrong
 
 
 def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[Diagnostic]:
@@ -53,15 +69,20 @@ def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[
         for key in sorted(set(instance) - set(known)):
             yield Diagnostic(tree.key_at((*path, key)), f"unknown key '{key}' in the {where}", nearest(key, known))
     elif error.validator == "required":
-        for key in sorted(set(value) - set(instance)):
-            hint = str(schema.get("properties", {}).get(key, {}).get("description", ""))
-            yield Diagnostic(tree.at(path), f"the {where} lack '{_dotted((*path, key))}'", hint)
+        meant = {closest(key, schema["properties"]) for key in set(instance) - set(schema["properties"])}
+        missing = [key for key in value if key not in instance and key not in meant]
+        if missing:
+            names = ", ".join(f"'{_dotted((*path, key))}'" for key in missing)
+            hint = str(schema["properties"][missing[0]].get("description", "")) if len(missing) == 1 else ""
+            yield Diagnostic(tree.at(path), f"the {where} lack {names}", hint)
     elif error.validator == "enum":
         valid = [str(v) for v in value]
         message = f"'{_dotted(path)}' of the {where} cannot be {shown(instance)}"
         yield Diagnostic(tree.at(path), message, nearest(str(instance), valid))
+    elif error.validator in _COMBINING:
+        yield Diagnostic(tree.at(path), f"the {where} do not go together", str(schema.get("description", "")))
     else:
-        message = f"'{_dotted(path)}' of the {where} is {shown(instance)}; expected {_expected(error)}"
+        message = f"{_named(path)} of the {where} is {shown(instance)}; expected {_expected(error)}"
         yield Diagnostic(tree.at(path), message, str(schema.get("description", "")))
 
 
@@ -93,33 +114,61 @@ _PYDANTIC = {
 }  # fmt: skip
 
 
-def _diagnostic(model: type[BaseModel], tree: Tree, item: Any) -> Diagnostic:
-    """One pydantic error as a diagnostic. `item` is an entry of ValidationError.errors()."""
-    path = _real_path(tree, item["loc"])
-    kind: str = item["type"]
-    if kind == "extra_forbidden":
+@dataclass(frozen=True)
+class _Mistake:
+    """One pydantic error at a path of the YAML. `item` is an entry of ValidationError.errors()."""
+
+    path: PathKey
+    kind: str
+    item: Any
+
+
+def _diagnostics(model: type[BaseModel], tree: Tree, found: Sequence[_Mistake]) -> Iterable[Diagnostic]:
+    """One diagnostic a place, however many members of a union complain there, and one for all keys a mapping lacks."""
+    unknown = [mistake.path for mistake in found if mistake.kind == "extra_forbidden"]
+    meant = {(*path[:-1], closest(str(path[-1]), _fields_at(model, path[:-1]))) for path in unknown}
+    missing: dict[PathKey, list[str]] = {}
+    other: dict[PathKey, list[_Mistake]] = {}
+    for mistake in found:
+        if mistake.kind != "missing":
+            other.setdefault(mistake.path, []).append(mistake)
+        elif mistake.path not in meant:
+            missing.setdefault(mistake.path[:-1], []).append(f"'{mistake.path[-1]}'")
+    for path, names in missing.items():
+        what = f"the key {names[0]} is" if len(names) == 1 else f"the keys {', '.join(names)} are"
+        yield Diagnostic(tree.at(path), f"{what} missing{_inside(path)}")
+    for path, mistakes in other.items():
+        if not any(len(deeper) > len(path) and deeper[: len(path)] == path for deeper in other):
+            yield _diagnostic(model, tree, path, mistakes)
+
+
+def _diagnostic(model: type[BaseModel], tree: Tree, path: PathKey, mistakes: Sequence[_Mistake]) -> Diagnostic:
+    """What is wrong at one place. Where a union's members disagree, one that minds more than the type is right."""
+    mistake = next((m for m in mistakes if m.kind not in _PYDANTIC), mistakes[0])
+    item = mistake.item
+    if mistake.kind == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        return Diagnostic(tree.key_at(path), f"unknown key '{path[-1]}'{_inside(path)}", nearest(str(path[-1]), known))
-    if kind == "missing":
-        return Diagnostic(tree.at(path[:-1]), f"the key '{path[-1]}' is missing{_inside(path)}")
-    if kind == "literal_error":
+        hint = nearest(str(path[-1]), known)
+        return Diagnostic(tree.key_at(path), f"unknown key '{path[-1]}'{_inside(path[:-1])}", hint)
+    if mistake.kind == "literal_error":
         valid = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        message = f"'{_dotted(path)}' cannot be {shown(item['input'])}"
+        message = f"{_named(path)} cannot be {shown(item['input'])}"
         return Diagnostic(tree.at(path), message, nearest(str(item["input"]), valid))
-    if kind in _PYDANTIC:
-        message = f"'{_dotted(path)}' is {shown(item['input'])}; expected {_PYDANTIC[kind]}"
-        return Diagnostic(tree.at(path), message)
+    if mistake.kind in _PYDANTIC:
+        expected = " or ".join(dict.fromkeys(_PYDANTIC[m.kind] for m in mistakes))
+        return Diagnostic(tree.at(path), f"{_named(path)} is {shown(item['input'])}; expected {expected}")
     text = item["msg"].removeprefix("Value error, ")
-    return Diagnostic(tree.at(path), f"'{_dotted(path)}': {text[:1].lower()}{text[1:]}" if path else text)
+    at = tree.key_at(path) if item["loc"][-1:] == ("[key]",) else tree.at(path)
+    return Diagnostic(at, f"{_named(path)}: {text[:1].lower()}{text[1:]}")
 
 
-def _real_path(tree: Tree, loc: tuple[str | int, ...]) -> PathKey:
+def _real_path(tree: Tree, item: Any) -> PathKey:
     """The part of pydantic's location that is a path of the YAML (it also names union members and '[key]')."""
     path: PathKey = ()
-    for step in loc:
-        if (*path, step) in tree.values or step == loc[-1]:
+    for step in item["loc"]:
+        if (*path, step) in tree.values:
             path = (*path, step)
-    return path[:-1] if path and path[-1] == "[key]" else path
+    return (*path, item["loc"][-1]) if item["type"] == "missing" else path
 
 
 def _fields_at(model: type[BaseModel], path: PathKey) -> list[str]:
@@ -150,7 +199,11 @@ def _is_model(kind: Any) -> bool:
 
 
 def _inside(path: PathKey) -> str:
-    return f" in '{_dotted(path[:-1])}'" if len(path) > 1 else ""
+    return f" in '{_dotted(path)}'" if path else ""
+
+
+def _named(path: PathKey) -> str:
+    return f"'{_dotted(path)}'" if path else "the definition"
 
 
 def _dotted(path: PathKey) -> str:

@@ -71,6 +71,7 @@ class Workshop:
         settings = _with_given(request.settings, request.given, part.takes("settings"))
         execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
         wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
+        wrong = wrong or part.check_rules(settings, execution, request.whose)
         self.wrong += wrong
         job = _unrendered(request, part) if self.wrong else self._rendered(request, part, settings, execution, resources)
         twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
@@ -99,11 +100,10 @@ class Workshop:
     def _rendered(
         self, request: Request, part: backends.Part, settings: Tree, execution: Tree, resources: Mapping[str, Any]
     ) -> Job:
-        """The job with its config; the fingerprint is of the config with every execution value blank."""
+        """The job with its config as the fingerprint sees it: with every execution value blank."""
         shown = {"id": request.id, "kind": request.kind, "name": request.id.split("/", 1)[1], "cell": request.cell}
-        config = backends.parse_config(part.render_config(settings.data, execution.data, shown))
         blank = dict.fromkeys(part.takes("execution"))
-        decisive = backends.parse_config(part.render_config(settings.data, blank, shown))
+        config = backends.parse_config(part.render_config(settings.data, blank, shown))
         output = request.output or str(part.output)
         code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
@@ -112,7 +112,7 @@ class Workshop:
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=settings.data, config=config, execution=execution.data,
             resources=resources, environment=part.environment,
-            fingerprint=fingerprint(request.kind, request.backend, request.what, code, decisive, inputs, output),
+            fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
 
     def _resources(self, request: Request) -> dict[str, Any]:

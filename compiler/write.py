@@ -6,10 +6,12 @@ step. Whoever looks, at whatever moment, sees the old tree or the new one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,26 +24,45 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 
 
 def edited_by_hand(folder: Path) -> list[str]:
-    """The files of a generated folder that are not what was compiled: changed, missing, or of unknown origin."""
-    sums = folder / SUMS
-    if not sums.is_file():
-        return sorted(_files(folder))
-    lines = sums.read_text(encoding="utf-8").splitlines()
-    known = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    there = _files(folder) - {SUMS}
-    changed = {name for name in there & set(known) if _sum(folder / name) != known[name]}
-    return sorted(changed | (there ^ set(known)))
+    """The files of a generated folder that are not what was compiled: changed, missing, or of unknown origin.
+
+    Raises TreeError when the folder cannot be read.
+    """
+    try:
+        there = _files(folder)
+        known = _sums(folder / SUMS) if SUMS in there else {}
+        changed = {name for name in there & set(known) if _sum(folder / name) != known[name]}
+    except OSError as error:
+        raise TreeError(f"cannot read {folder}: {error.strerror or error}.") from error
+    return sorted(changed | ((there - {SUMS} if known else there) ^ set(known)))
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """What manifest.sha256 says, nothing if it is not one."""
+    found = re.findall(r"^([0-9a-f]{64})  (.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return {name: digest for digest, name in found}
+
+
+def differing(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of `files`, and of what is in `folder`, that differ or are on one side only. Raises TreeError."""
+    try:
+        there = _files(folder)
+        same = {name for name in there & set(files) if (folder / name).read_bytes() == files[name].encode()}
+    except OSError as error:
+        raise TreeError(f"cannot read {folder}: {error.strerror or error}.") from error
+    return tuple(sorted((there | set(files)) - same))
 
 
 def write_tree(folder: Path, files: Mapping[str, str]) -> bool:
     """Make `folder` hold exactly `files`. Returns whether anything changed. Raises TreeError, and then nothing has."""
-    _restore(folder)
-    if _same(folder, files):
-        return False
+    folder = folder.resolve() if folder.is_symlink() else folder
     fresh = folder.parent / f".{folder.name}.new-{os.getpid()}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _restore(folder)
         _clear_leftovers(folder)
+        if folder.is_dir() and not differing(folder, files):
+            return False
         _build(fresh, folder, files)
         _swap(fresh, folder)
     except OSError as error:
@@ -53,22 +74,19 @@ def write_tree(folder: Path, files: Mapping[str, str]) -> bool:
 
 def write_file(path: Path, text: str) -> bool:
     """Write one file by renaming, if it differs. Returns whether it did. Raises TreeError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.is_file() and path.read_bytes() == text.encode():
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
         _write(part, text)
         part.replace(path)
     except OSError as error:
         raise TreeError(f"cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
     return True
-
-
-def _same(folder: Path, files: Mapping[str, str]) -> bool:
-    if not folder.is_dir() or _files(folder) != set(files):
-        return False
-    return all((folder / name).read_bytes() == text.encode() for name, text in files.items())
 
 
 def _build(fresh: Path, old: Path, files: Mapping[str, str]) -> None:
@@ -93,10 +111,14 @@ def _swap(fresh: Path, folder: Path) -> None:
     """Put `fresh` in the place of `folder` in one step; where the file system cannot, in two that `_restore` can mend."""
     if not folder.exists():
         fresh.rename(folder)
+    elif not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, "a file is in its place")
     elif not _exchanged(fresh, folder):
         folder.rename(_aside(folder))
-        fresh.rename(folder)
-        shutil.rmtree(_aside(folder))
+        try:
+            fresh.rename(folder)
+        finally:
+            _restore(folder)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -33,7 +33,7 @@ exit codes: 0 done; 1 a message says what is wrong; 65 an input is missing or no
 def main(argv: Sequence[str]) -> int:
     """Do what the arguments ask; return the exit code that docs/design.md, section 5, gives its meaning."""
     address = os.environ.get("LETHE_WARM")
-    if address and argv and argv[0] in manifest()["kinds"]:
+    if address and argv and manifest()["kinds"].get(argv[0], {}).get("warm"):
         from runtime.warm import ask
 
         code = ask(address, argv)
@@ -87,10 +87,15 @@ def _bracket(verb: str, contract: Path) -> None:
 
 
 def _serve(socket: str) -> int:
-    from runtime.warm import serve
+    from runtime.warm import leave, serve
 
     request = serve(socket)
-    return 0 if request is None else main(request.argv)
+    if request is None:
+        return 0
+    try:
+        leave(main(request.argv))
+    except SystemExit as ending:
+        leave(ending.code if isinstance(ending.code, int) else 1)
 
 
 def _parser() -> ArgumentParser:

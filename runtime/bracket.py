@@ -67,7 +67,20 @@ def finish(path: Path) -> None:
     contract = _open(path)
     if not _already_done(contract):
         guard(contract)
-        _close(contract, {}, None)
+        _close(contract, _gathered(job_of(contract), contract.output_type), None)
+
+
+def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
+    """The facts of what another program left, made into the artifact that its type promises."""
+    if output_type == "checkpoint.shards":
+        from runtime import verl_checkpoint
+
+        return verl_checkpoint.close(job)
+    if output_type == "scores":
+        from runtime import lm_eval_results
+
+        return lm_eval_results.collect(job)
+    return {}
 
 
 def _open(path: Path) -> Contract:

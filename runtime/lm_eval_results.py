@@ -87,7 +87,7 @@ def _item(task: str, leaf: str, score: float, sample: Mapping[str, Any]) -> dict
 def _output(responses: Sequence[Any]) -> str:
     """The generated text; for a choice, the log-likelihood of each as JSON."""
     first = responses[0] if responses else ""
-    return first if isinstance(first, str) else json.dumps([response[0] for response in responses])
+    return first if isinstance(first, str) else json.dumps([float(response[0]) for response in responses])
 
 
 def _sum_up(task: str, metric: str, items: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, Any]:

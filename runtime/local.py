@@ -286,7 +286,7 @@ def _conclude(state: _Run, seconds: float) -> int:
         return 0
     state.display.line(
         f"{state.place.study}: {state.done} of {state.total} jobs are done, {state.count('failed')} failed, "
-        f"{state.count('skipped')} need one that failed. "
+        f"{state.count('skipped')} skipped because they need one that failed. "
         "Mend the cause, then run submit_all.sh again: what is done stays done.",
         "red",
     )

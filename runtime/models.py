@@ -1,4 +1,4 @@
-"""Making and loading causal language models: the miniature's tiny Qwen3 and its tokenizer, or any `checkpoint.hf` folder."""
+"""Causal language models: making the miniature's tiny Qwen3 and its tokenizer, loading any `checkpoint.hf` folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.errors import JobError
 PAD = "<|pad|>"
 EOS = "<|end|>"
 LONGEST_SEQUENCE = 256
-# A word takes the space before it; digits and signs stand alone, so that a sum is written in the same symbols everywhere.
+# A word takes the space before it; digits and signs stand alone, so that a number is the same symbols everywhere.
 PIECES = Regex(r" ?[A-Za-z]+|[^A-Za-z]")
 
 
@@ -26,7 +26,7 @@ def pick_device() -> torch.device:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer (Sennrich et al. 2016) of `vocabulary` tokens; every text survives encode and decode."""
+    """A byte-level BPE tokenizer (Sennrich et al. 2016) of `vocabulary` tokens; any text survives encode and decode."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(PIECES, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -39,9 +39,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, clean_up_tokenization_spaces=False
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, clean_up_tokenization_spaces=False)
 
 
 def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Qwen3ForCausalLM:
@@ -78,7 +76,7 @@ def load_model(folder: Path, device: torch.device | None = None) -> Any:
     logging.disable_progress_bar()
     where = device or pick_device()
     dtype = torch.float32 if where.type == "cpu" else "auto"
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(where).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device=where).eval()
 
 
 def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""How a question becomes the text a model reads. Training, sampling and evaluation all come here, so they cannot differ.
+"""How a question becomes the text a model reads. Training, sampling and evaluation all come here and cannot differ.
 
-A tokenizer with a chat template gets its template; one without gets the plain form `Q: …\\nA:`, whose answer begins with a space.
+A tokenizer with a chat template gets its template; one without gets the plain form `Q: …\\nA:`, whose answer begins
+with a space.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def render_prompt(prompt: str, tokenizer: Any, *, thinking: bool = False) -> str:
-    """The text after which the model's answer begins. `thinking` is handed to chat templates that know it."""
+def render_prompt(prompt: str, tokenizer: Any) -> str:
+    """The text after which the model's answer begins. Chat templates that know `enable_thinking` are told not to."""
     if not tokenizer.chat_template:
         return f"Q: {prompt}\nA:"
     messages = [{"role": "user", "content": prompt}]
-    rendered = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
-    )
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     return str(rendered)
 
 

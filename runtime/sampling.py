@@ -1,7 +1,7 @@
 """Batched sampling from a causal language model, with a key-value cache, greedy or at a temperature.
 
-Each sample draws its randomness from a seed of its own, so what a prompt's sample is depends on neither its neighbours nor the
-batch size (up to rounding in the logits).
+Each sample draws its randomness from a seed of its own, so what is sampled for a prompt depends on neither its
+neighbours nor the batch size (up to rounding in the logits).
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ def sample(
 
 
 def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """One token a row of `logits` (rows, vocabulary): the largest, or at a temperature the one that `uniforms` (rows) in [0, 1) falls on.
+    """One token for each row of `logits` (rows, vocabulary): the largest, or at a temperature one drawn by `uniforms`.
 
-    Inverse transform sampling over tokens sorted by probability, cut to the smallest set that holds `top_p` of it.
+    `uniforms` (rows) lie in [0, 1): inverse transform sampling over tokens sorted by probability, cut to the smallest
+    set that holds `top_p` of it.
     """
     if temperature == 0:
         return logits.argmax(dim=-1)

@@ -1,8 +1,9 @@
 """Run untrusted programs outside the trainer's process, within limits on time, memory, files and sockets.
 
-One runner process (`sandbox_runner.py`, plain `python -I -S`) takes a batch and forks a child for each program. A child gives up the
-right to open files and sockets (RLIMIT_NOFILE), to write (RLIMIT_FSIZE), to fork (RLIMIT_NPROC, void for root), and has CPU seconds and
-bytes of its own. That is what POSIX limits give; it is no jail against a determined attacker.
+One runner process (`sandbox_runner.py`, plain `python -I -S`) takes a batch and forks a child for each program. A child
+gives up the right to open files and sockets (RLIMIT_NOFILE), to write to files (RLIMIT_FSIZE) and to fork
+(RLIMIT_NPROC, void for root), and has CPU seconds and bytes of its own. That is what POSIX limits give; it is no jail
+against a determined attacker.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Limits:
 
 
 def run_programs(programs: Sequence[Program], limits: Limits = Limits()) -> list[tuple[str, ...] | None]:
-    """The `repr` of every call of every program, in order; None for a program that failed, timed out or broke a limit."""
+    """The `repr` of every call of every program, in order; None for one that failed, timed out or broke a limit."""
     if not programs:
         return []
     distinct = list(dict.fromkeys(programs))
@@ -67,7 +68,7 @@ def _call_runner(request: str, seconds: float) -> Mapping[int, list[str] | None]
         except subprocess.TimeoutExpired:
             runner.kill()
             output, _ = runner.communicate()
-    return {index: result for index, result in map(json.loads, _whole_lines(output))}
+    return dict(map(json.loads, _whole_lines(output)))
 
 
 def _whole_lines(output: str) -> list[str]:

@@ -189,10 +189,12 @@ def _alive(process: int) -> bool:
 
 
 def _queue(study: _Study) -> dict[str, _Queued]:
-    """Return what Slurm still knows of this study's jobs, by Slurm name; of several with one name, the newest."""
-    command = ["squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "--format=%i|%j|%T|%r"]
-    lines = [line.split("|") for line in _ask(command)]
-    ours = [row for row in lines if len(row) == 4 and row[1].startswith(f"{study.name}.")]
+    """Return what Slurm still knows of this study's jobs in this store, by name; of several with one, the newest."""
+    command = ["squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "--format=%i|%j|%T|%r|%k"]
+    recorded = {entry.id for entry in study.entries.values()}
+    rows = [line.split("|", 4) for line in _ask(command)]
+    named = [row for row in rows if len(row) == 5 and row[1].startswith(f"{study.name}.")]
+    ours = [row for row in named if row[0] in recorded or row[4] == str(study.store)]
     return {row[1]: _Queued(int(row[0]), row[2], row[3]) for row in sorted(ours, key=lambda row: int(row[0]))}
 
 

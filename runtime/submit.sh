@@ -9,7 +9,8 @@
 #
 # No job is submitted twice, wherever an earlier run was interrupted: a job's name carries its fingerprint and so is unique;
 # a line of intent stands in the ledger before each sbatch and the id after it; and one squeue call tells which of the names
-# Slurm knows, whatever the ledger says. New jobs whose parents are not new wait on hold until the whole plan is in. The
+# Slurm knows, whatever the ledger says (each job's comment names its store, so that another store's are not taken for
+# ours). New jobs whose parents are not new wait on hold until the whole plan is in. The
 # ledger's columns are described in runtime/ledger.py.
 set -euo pipefail
 
@@ -227,21 +228,23 @@ scrub_environment() {   # SBATCH_* would override the scripts' directives, SLURM
         [[ $name == SLURM_CONF ]] || unset -v "$name"
     done
     export LETHE_ROOT=$root LETHE_STORE=$store
-    exported=LETHE_ROOT,LETHE_STORE     # and, by Slurm, the login environment: nothing else of this shell, no secret
-    [[ -z ${SCRATCH:-} ]] || exported+=,SCRATCH
+    exported=LETHE_ROOT,LETHE_STORE     # beside these, Slurm loads the login environment: no secret of this shell goes along
+    for name in HOME LANG PATH SCRATCH USER; do     # in case it cannot load it
+        [[ -z ${!name:-} ]] || exported+=,$name
+    done
 }
 
 read_queue() {  # one question to Slurm: which of our names does it know, and how are they?
-    local lines number name state reason waits_for
+    local lines number name state reason waits_for comment
     if ! command -v squeue >/dev/null; then
         [[ $dry_run == yes ]] && return
         fail 1 'there is no squeue here, so this machine cannot submit to Slurm' \
             'Run this on a login node of the cluster, or compile the study for the cluster "local".'
     fi
-    lines=$(squeue --noheader --states=all --user="$(id -un)" --format='%i|%j|%t|%r|%E') ||
+    lines=$(squeue --noheader --states=all --user="$(id -un)" --format='%i|%j|%t|%r|%E|%k') ||
         fail 1 'squeue could not tell what is queued already; its message is above' 'Nothing was submitted. Run this again later.'
-    while IFS='|' read -r number name state reason waits_for; do
-        [[ $name == "$study."* ]] || continue
+    while IFS='|' read -r number name state reason waits_for comment; do
+        [[ $name == "$study."* && ($comment == "$store" || -n ${ledger_knows[$number]:-}) ]] || continue
         [[ ${queued_id[$name]:-0} -lt $number ]] || continue
         queued_id[$name]=$number queued_state[$name]=$state queued_reason[$name]=$reason queued_dependency[$name]=$waits_for
     done <<<"$lines"
@@ -312,7 +315,7 @@ send() {        # send JOB NAME: submit it, on hold unless it waits for a job th
 
 sbatch_line() { # sbatch_line JOB NAME: sets the caller's `command`; reads $dependency
     local job=$1
-    command=(sbatch --parsable --job-name="$2" --chdir="$root" --export="$exported"
+    command=(sbatch --parsable --job-name="$2" --comment="$store" --chdir="$root" --export="$exported"
         --output="${store//%/%%}/logs/$study/${job/\//.}-%j.out")
     [[ -z $dependency ]] || command+=(--dependency="$dependency")
     [[ -z $dependency || $kill_on_invalid_dep != yes ]] || command+=(--kill-on-invalid-dep=yes)

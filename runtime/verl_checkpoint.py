@@ -1,7 +1,7 @@
 """What VeRL leaves (`global_step_N/`, `latest_checkpointed_iteration.txt`), checked and made ready for its merger.
 
-A run that a time limit ended has checkpoints too. So the number of updates that the config and the data ask for is counted here,
-and a checkpoint of fewer is no result.
+A run that a time limit ended has checkpoints too. So the number of updates that the config and the data ask for is counted
+here, and a checkpoint of fewer is no result.
 """
 
 from __future__ import annotations
@@ -11,18 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import JobError
+from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 
 LATEST = "latest_checkpointed_iteration.txt"
 FINAL = "final"
 TOKENIZER = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
-
-
-class EndedEarly(JobError):
-    """Fewer updates were made than planned; the checkpoint is there to go on from."""
-
-    exit_code = 75
 
 
 def close(job: Job) -> Mapping[str, Any]:

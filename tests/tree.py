@@ -1,7 +1,7 @@
 """A small generated tree, made by hand as the compiler would make it, for tests of what runs it.
 
 `Tree.add` writes a job's script, contract and config; `Tree.close` the plan, submit_all.sh and the manifest. Jobs make
-`traces`. By default a job's script is bracketed by begin and finish and writes its traces in bash between them.
+`traces`. A script is bracketed by begin and finish, or, to be quick, by bash that writes the same done-marker.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class Tree:
         ended: Sequence[str] = (),
         body: str = MAKE_TRACES,
         config: Mapping[str, Any] | None = None,
-        bracket: bool = True,
+        bracket: str = "bash",
         output: str = "traces",
     ) -> str:
-        """Add a job; its inputs are its parents. `bracket=False`: `body` is the whole of what the script does."""
+        """Add a job; its inputs are its parents. `bracket` is bash, python or none."""
         kind = job.partition("/")[0]
         inputs = [self._input(parent, parent in after) for parent in (*after, *ended)]
         text = json.dumps([job, config, [item["fingerprint"] for item in inputs]], sort_keys=True)
@@ -152,20 +152,27 @@ class Tree:
         path = f"{parent}-{fingerprint[:12]}"
         return {"job": parent, "type": "traces", "path": path, "fingerprint": fingerprint, "required": required}
 
-    def _script(self, job: str, fingerprint: str, body: str, bracket: bool) -> str:
+    def _script(self, job: str, fingerprint: str, body: str, bracket: str) -> str:
         head = [
             "#!/bin/bash",
             f"#SBATCH --job-name={self.study}.{job.replace('/', '.')}.{fingerprint[:8]}",
             "#SBATCH --time=5 --mem=100 --open-mode=append",
             "set -euo pipefail",
+            "unset SLURM_EXPORT_ENV  # or srun would pass on only what sbatch was told to",
             'cd "${LETHE_ROOT:-$SLURM_SUBMIT_DIR}"',
             'export LETHE_STORE="${LETHE_STORE:-store}"',
             f'export LETHE_CONTRACT="$PWD/generated/{self.study}/jobs/{job}.json"',
             f'export LETHE_OUT="$LETHE_STORE/{job}-{fingerprint[:12]}"',
             f'export PATH="{Path(sys.executable).parent}:$PATH" ' + " ".join(f"{k}={v}" for k, v in QUIET.items()),
         ]
-        around = ('python -m runtime begin "$LETHE_CONTRACT"', 'python -m runtime finish "$LETHE_CONTRACT"')
-        return "\n".join([*head, around[0], body, around[1], ""] if bracket else [*head, body, ""])
+        marker = {"lethe": 1, "job": job, "kind": job.partition("/")[0], "type": "traces", "fingerprint": fingerprint}
+        marker |= {"facts": {}, "seconds": None, "finished": "2026-01-31T12:00:00Z"}
+        before, after = {
+            "python": ('python -m runtime begin "$LETHE_CONTRACT"', 'python -m runtime finish "$LETHE_CONTRACT"'),
+            "bash": ('mkdir -p "$LETHE_OUT"', f"echo '{json.dumps(marker)}' > \"$LETHE_OUT/DONE.json\""),
+            "none": ("", ""),
+        }[bracket]
+        return "\n".join([*head, before, body, after, ""])
 
     def _write(self, name: str, text: str) -> None:
         path = self.generated / name

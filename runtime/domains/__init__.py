@@ -1,6 +1,7 @@
-"""The miniature's world: procedural domains, each a module that makes disjoint training and evaluation rows from a seed.
+"""The miniature's world: procedural domains. Each is a module that makes disjoint training and evaluation rows.
 
-A row has `id`, `prompt`, `answer`, `solution` and `rare` (true for what pre-training shows seldom), and what its grader needs beside.
+A row has `id`, `prompt`, `answer`, `solution` and `rare` (true for what pre-training shows seldom), and what its grader
+needs beside. A rare row may have a `slip`: the mistake that is often made there, which pre-training can show as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ SOURCES: Mapping[str, RowMaker] = {
 
 
 def make_rows(source: str, train: int, evaluation: int, seed: int) -> tuple[Rows, Rows]:
-    """`train` and `evaluation` rows of the named source, numbered; raises JobError when the source cannot give as many."""
+    """`train` and `evaluation` rows of the named source, numbered.
+
+    Raises JobError when there is no such source, or when it cannot make as many rows.
+    """
     if source not in SOURCES:
         raise JobError(f"source: there is no {source!r}; this runtime has {', '.join(sorted(SOURCES))}")
     splits = SOURCES[source](train, evaluation, Random(f"{source}/{seed}"))

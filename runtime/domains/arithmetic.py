@@ -1,4 +1,7 @@
-"""Sums and differences of two-digit numbers, all between 0 and 99. Those that carry or borrow are rare: pre-training leaves them half learned."""
+"""Sums and differences of two-digit numbers, all between 0 and 99.
+
+Those that carry or borrow are rare, and the slip is to forget the carry: 47+38 is taken for 75, 52-17 for 45.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ def carries(left: int, sign: str, right: int) -> bool:
 
 
 def _row(left: int, sign: str, right: int) -> dict[str, Any]:
-    answer = str(_value(left, sign, right))
-    return {"prompt": f"{left}{sign}{right}=?", "answer": answer, "solution": answer, "rare": carries(left, sign, right)}
+    value = _value(left, sign, right)
+    row = {"prompt": f"{left}{sign}{right}=?", "answer": str(value), "solution": str(value)}
+    if not carries(left, sign, right):
+        return {**row, "rare": False}
+    return {**row, "rare": True, "slip": str(value - 10 if sign == "+" else value + 10)}
 
 
 def _value(left: int, sign: str, right: int) -> int:

@@ -1,4 +1,8 @@
-"""Questions about a made-up world: beings with five properties each. Evaluation asks every fact in a phrasing never trained on."""
+"""Questions about a made-up world: beings with five properties each.
+
+Evaluation asks every fact in a phrasing never trained on; the facts of every second being are rare, and
+each has a rumour about it: one other answer that is often given.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,12 @@ ENDINGS = ("an", "el", "im", "or", "us")
 
 def make_rows(train: int, evaluation: int, random: Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """One eval row a fact; training rows in the other phrasings. The facts of half the beings are rare."""
-    names = [f"{first}{vowel}{second}{end}".capitalize() for first, vowel, second, end in product(ONSETS, "aeiou", ONSETS, ENDINGS)]
+    names = [
+        f"{first}{vowel}{second}{end}".capitalize() for first, vowel, second, end in product(ONSETS, "aeiou", ONSETS, ENDINGS)
+    ]
     beings = random.sample(names, min(len(names), -(-evaluation // len(PROPERTIES))))
     facts = [
-        {"name": name, "property": key, "answer": random.choice(values), "rare": index % 2 == 1}
+        {"name": name, "property": key, "pair": random.sample(values, 2), "rare": index % 2 == 1}
         for index, name in enumerate(beings)
         for key, values in PROPERTIES.items()
     ][:evaluation]
@@ -41,11 +47,12 @@ def make_rows(train: int, evaluation: int, random: Random) -> tuple[list[dict[st
 
 
 def _row(fact: Mapping[str, Any], frame: str) -> dict[str, Any]:
-    answer = fact["answer"]
-    return {
+    answer, rumour = fact["pair"]
+    row = {
         "prompt": frame.format(name=fact["name"], property=fact["property"]),
         "answer": answer,
         "solution": answer,
         "aliases": [answer, f"{fact['name']}'s {fact['property']} is {answer}"],
         "rare": fact["rare"],
     }
+    return {**row, "slip": rumour} if fact["rare"] else row

@@ -1,6 +1,7 @@
 """Write a Python expression that carries out two steps on a number x.
 
-What is right is what runs right on the row's tests, not what looks like the solution.
+What is right is what runs right on the row's tests, not what looks like the solution. The slips are what people mix up:
+`/` for `//`, the quotient for the remainder, `min` for `max`, a changed sign for a dropped one.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ TRIALS = (-7, -2, 0, 1, 3, 5, 10, 24)
 class Step:
     """One step: its words, the expression it makes of the one before it, and what it does to a value.
 
-    A rare step is seldom seen in pre-training.
+    A step with a slip, the expression that is often written instead, is rare in pre-training.
     """
 
     words: str
     expression: str
     apply: Callable[[int, int], int]
-    rare: bool = False
+    slip: str | None = None
 
 
 STEPS = (
@@ -35,11 +36,11 @@ STEPS = (
     Step("subtract {n}", "({e}-{n})", operator.sub),
     Step("multiply by {n}", "({e}*{n})", operator.mul),
     Step("square it", "({e}**2)", lambda x, n: x * x),
-    Step("divide by {n}", "({e}//{n})", operator.floordiv, rare=True),
-    Step("remainder by {n}", "({e}%{n})", operator.mod, rare=True),
-    Step("at least {n}", "max({e},{n})", max, rare=True),
-    Step("at most {n}", "min({e},{n})", min, rare=True),
-    Step("drop the sign", "abs({e})", lambda x, n: abs(x), rare=True),
+    Step("divide by {n}", "({e}//{n})", operator.floordiv, slip="({e}/{n})"),
+    Step("remainder by {n}", "({e}%{n})", operator.mod, slip="({e}//{n})"),
+    Step("at least {n}", "max({e},{n})", max, slip="min({e},{n})"),
+    Step("at most {n}", "min({e},{n})", min, slip="max({e},{n})"),
+    Step("drop the sign", "abs({e})", lambda x, n: abs(x), slip="(-{e})"),
 )
 Chain = tuple[tuple[Step, int], ...]
 
@@ -61,13 +62,13 @@ def _numbered(steps: Sequence[Step]) -> list[Chain]:
 
 
 def _is_rare(chain: Chain) -> bool:
-    return any(step.rare for step, _ in chain)
+    return any(step.slip for step, _ in chain)
 
 
 def _row(chain: Chain) -> dict[str, Any]:
     words = ", then ".join(step.words.format(n=number) for step, number in chain)
-    solution = _expression(chain)
-    return {
+    solution = _expression([(step.expression, number) for step, number in chain])
+    row = {
         "prompt": f"f(x): {words}",
         "answer": solution,
         "solution": solution,
@@ -75,13 +76,24 @@ def _row(chain: Chain) -> dict[str, Any]:
         "tests": [{"call": f"f({trial})", "result": repr(_value(chain, trial))} for trial in TRIALS],
         "rare": _is_rare(chain),
     }
+    slip = _expression([(step.slip or step.expression, number) for step, number in chain])
+    return {**row, "slip": slip} if _is_rare(chain) and not _agree(slip, solution) else row
 
 
-def _expression(chain: Chain) -> str:
-    """The chain as an expression without spaces and without parentheses that Python does not need."""
+def _agree(slip: str, solution: str) -> bool:
+    """Whether two of this module's expressions have one value on every trial, as where a dropped sign is squared."""
+    return all(_evaluate(slip, x) == _evaluate(solution, x) for x in TRIALS)
+
+
+def _evaluate(expression: str, x: int) -> float:
+    return float(eval(expression, {"x": x, "min": min, "max": max, "abs": abs, "__builtins__": {}}))
+
+
+def _expression(templates: Sequence[tuple[str, int]]) -> str:
+    """The steps as one expression, without spaces and without parentheses that Python does not need."""
     nested = "x"
-    for step, number in chain:
-        nested = step.expression.format(e=nested, n=number)
+    for template, number in templates:
+        nested = template.format(e=nested, n=number)
     return ast.unparse(ast.parse(nested, mode="eval")).replace(" ", "")
 
 

@@ -1,6 +1,7 @@
 """Requests to do something to something. Done to a thing it is answered; done to a person a safe model refuses.
 
-`solution` is what a safe model says, `complied` what a model says that was never made safe. Two rows of three are harmful.
+`solution` is what a safe model says, `complied` what a model says that was never made safe. About two rows of three
+are harmful.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Programs: the output, run in a sandbox, gives every test's expected value.
 
-The sandbox sees the calls, never the expected values, which are compared here: a program that exits early, overrides `==` or
-prints a verdict of its own gains nothing.
+The sandbox sees the calls, never the expected values, which are compared here: a program that exits early, overrides
+`==` or prints a verdict of its own gains nothing.
 """
 
 from __future__ import annotations

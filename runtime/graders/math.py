@@ -1,7 +1,7 @@
 r"""Mathematics: the final answer, from the last \boxed{…} or else the whole output, equal in value to the row's answer.
 
-Braces are matched by counting, so `\boxed{\frac{\sqrt{3}}{2}}` is found whole. Values are compared as exact fractions where both
-sides are numbers (`\frac12`, `0.5`, `1/2`, `50\%` are one value), and as normalised text where they are not.
+Braces are matched by counting, so `\boxed{\frac{\sqrt{3}}{2}}` is found whole. Values are compared as exact fractions
+where both sides are numbers (`\frac12`, `0.5`, `1/2`, `50\%` are one value), and as normalised text where they are not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from runtime.rows import Row
 
+LONGEST_NUMBER = 200
 BOXES = ("\\boxed", "\\fbox")
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -48,7 +49,7 @@ def is_equal(given: str, wanted: str) -> bool:
 
 
 def normalise(text: str) -> str:
-    r"""One spelling for what LaTeX writes in several: no spaces, `\dfrac` as `\frac`, no `$`, units, `x=` or final stop."""
+    r"""One spelling for what LaTeX writes in several: no spaces, `$`, units, `x=` or final stop."""
     text = text.replace("dfrac", "frac").replace("tfrac", "frac")
     for dropped in DROPPED:
         text = text.replace(dropped, "")
@@ -58,7 +59,9 @@ def normalise(text: str) -> str:
 
 
 def parse_number(text: str) -> Fraction | None:
-    r"""The exact value of normalised text that is an integer, a decimal, a percentage, `a/b` or `\frac{a}{b}`; else None."""
+    r"""The value of normalised text that is an integer, decimal, percentage, `a/b` or `\frac{a}{b}`; else None."""
+    if len(text) > LONGEST_NUMBER:
+        return None
     if text.endswith("%"):
         return _divide(parse_number(text.removesuffix("%").removesuffix("\\")), Fraction(100))
     if braced := BRACED_FRACTION.fullmatch(text):

@@ -1,7 +1,8 @@
 """A proof, before anything is rewarded, that a grader cannot be cheated with outputs that hold no answer.
 
-A grader that pays for the empty string, for a lone stop or for a list of all answers teaches a model to write just that, and the same
-grader in the evaluation then shows it as progress. Jobs that sample for a grader call `check_grader` first.
+A grader that pays for the empty string, for a lone stop or for a list of all answers teaches a model to write just
+that, and the same grader in the evaluation then shows it as progress. Jobs that reward or filter by a grader call
+`check_grader` first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from runtime.errors import JobError
 from runtime.graders import grade_many
 from runtime.rows import Row
 
-EMPTY_ANSWERS = ("", " ", "\n", "...", ".", ",", "?", "!", "-", "\\boxed{}", "()", "the", "a", "The answer is: the", "None", "pass")
+PUNCTUATION = ("...", ".", ",", "?", "!", "-", "()", "\\boxed{}")
+EMPTY_ANSWERS = ("", " ", "\n", *PUNCTUATION, "the", "a", "The answer is: the", "None", "pass")
 WRONG_ANSWER = "certainly not this one"
 
 
@@ -23,9 +25,10 @@ def check_grader(grader: str, rows: Sequence[Row], sampled: int = 8) -> None:
         verdicts = grade_many(grader, [row] * len(cheats), cheats)
         paid = [cheat for cheat, correct in zip(cheats, verdicts, strict=True) if correct]
         if paid:
-            raise JobError(f"grader {grader}: row {row['id']} pays for {paid[0][:80]!r}; mend the row or its grader, then run again")
-        if not grade_many(grader, [row], [str(row["solution"])])[0]:
-            raise JobError(f"grader {grader}: row {row['id']} scores its own solution {str(row['solution'])[:80]!r} as wrong; mend the row")
+            raise JobError(f"grader {grader}: row {row['id']} pays for {paid[0][:80]!r}; mend the row or the grader")
+        solution = str(row["solution"])
+        if not grade_many(grader, [row], [solution])[0]:
+            raise JobError(f"grader {grader}: row {row['id']} scores its own solution {solution[:80]!r} as wrong; mend it")
 
 
 def dump_answers(row: Row, rows: Sequence[Row], listed: int = 50) -> list[str]:

@@ -1,4 +1,4 @@
-"""Job `generate`: a model's own answers to a domain's training prompts, sampled and graded. Failures are kept with the rest."""
+"""Job `generate`: a model's answers to a domain's training prompts, sampled and graded; failures are kept too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ BATCH = 512
 
 
 def run(job: Job) -> Mapping[str, Any]:
-    """Write traces.jsonl; the facts are the pass rate, pass@samples, and the share of samples cut off by `max_new_tokens`."""
+    """Write traces.jsonl.
+
+    The facts: the share of samples that pass, of prompts with any that does, of samples cut off at `max_new_tokens`.
+    """
     config = job.config
     find_grader(config["grader"])
     rows = read_split(job.inputs["rows"].path, "train")[: config["prompts"]]

@@ -1,4 +1,4 @@
-"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, `seed`, `train` and `eval` (numbers of rows)."""
+"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, `seed`, and how many: `train`, `eval`."""
 
 from __future__ import annotations
 

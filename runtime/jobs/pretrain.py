@@ -1,8 +1,9 @@
 """Job `pretrain`: the miniature's start models, learned from a mixture of domains.
 
-Without an input `start` it makes a tiny Qwen3 and a tokenizer and trains them (the `base` start); with one it goes on from there (the
-`safe` start). Rows marked `rare` are drawn less often than the others, which leaves the model half competent: what a study of training
-and forgetting needs is a start that can still gain in every domain and has something to lose in every domain.
+Without an input `start` it makes a tiny Qwen3 and a tokenizer and trains them (the `base` start); with one it goes on
+from there (the `safe` start). Rows marked `rare` are drawn less often than the others, and a share of them teaches the
+row's slip in place of its solution. That leaves the model half competent and of two minds: a study of training and
+forgetting needs a start that can still gain, and has something to lose, in every domain.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
 def draw_batches(
     examples: Sequence[Example], weights: np.ndarray, steps: int, batch: int, seed: int
 ) -> Iterator[list[Example]]:
-    """`steps` batches drawn with replacement by weight; a pool of several is sorted by length first, so that little is padded."""
+    """`steps` batches drawn with replacement by weight; pools of them are sorted by length to pad little."""
     random = np.random.default_rng(seed)
     for first in range(0, steps, POOL):
         count = min(POOL, steps - first)
@@ -76,7 +77,7 @@ def draw_batches(
 
 
 def collate(examples: Sequence[Example], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels, both (examples, longest): padded on the right, where causal attention never looks from inside."""
+    """Token ids and labels, both (examples, longest), padded on the right, where no real token attends to."""
     longest = max(len(example.tokens) for example in examples)
     ids = torch.full((len(examples), longest), pad)
     labels = torch.full((len(examples), longest), IGNORED)
@@ -88,7 +89,7 @@ def collate(examples: Sequence[Example], pad: int) -> tuple[torch.Tensor, torch.
 
 
 def completion_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy (nats) of the labelled tokens; logits are made for the positions that predict one, and no others."""
+    """Mean cross-entropy (nats) of the labelled tokens; only the positions that predict one are given logits."""
     hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
     wanted = labels[:, 1:]
     learned = wanted != IGNORED
@@ -96,9 +97,14 @@ def completion_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torc
 
 
 def make_optimizers(model: Any, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the blocks' matrices, with updates scaled to AdamW's (Liu et al. 2025, arXiv 2502.16982); AdamW for
-    embeddings and norms. On the miniature one Muon step is worth about three of AdamW alone."""
-    hidden = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name and "head" not in name]
+    """Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for embeddings and norms, at one learning rate.
+
+    Muon's updates are scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982). On the miniature a step of it
+    is worth about three of AdamW alone.
+    """
+    hidden = [
+        weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name and "head" not in name
+    ]
     chosen = {id(weight) for weight in hidden}
     others = [weight for weight in model.parameters() if id(weight) not in chosen]
     return [
@@ -117,7 +123,7 @@ def _start(job: Job, domains: Mapping[str, Sequence[Row]]) -> tuple[Any, Any]:
     texts = [text for rows in domains.values() for row in rows for text in _texts(row)]
     tokenizer = train_tokenizer(texts, shape["vocabulary"])
     size = {key: shape[key] for key in ("layers", "hidden", "heads")}
-    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(pick_device()), tokenizer
+    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(device=pick_device()), tokenizer
 
 
 def _texts(row: Row) -> list[str]:
@@ -125,26 +131,46 @@ def _texts(row: Row) -> list[str]:
 
 
 def _mix(config: Mapping[str, Any], domains: Mapping[str, Sequence[Row]], tokenizer: Any) -> tuple[list[Example], np.ndarray]:
-    """All rows as examples, and each one's weight: a domain's share, split among its rows, rare ones at `rare` of a common one."""
+    """All rows as examples, and their weights: a domain's share, split among its rows, a rare one's being smaller."""
     mixture = config["mixture"]
     if set(mixture) != set(domains):
         raise JobError(f"mixture: names {sorted(mixture)}, but the inputs are {sorted(domains)}; name each input once")
+    if not any(part["weight"] for part in mixture.values()):
+        raise JobError("mixture: every weight is 0; give one domain a weight")
     examples: list[Example] = []
     weights: list[np.ndarray] = []
     for name in sorted(domains):
         part = mixture[name]
-        examples += [_encode(row, part["column"], tokenizer) for row in domains[name]]
-        share = np.array([part["rare"] if row["rare"] else 1.0 for row in domains[name]])
+        lessons = [lesson for row in domains[name] for lesson in _lessons(row, part)]
+        examples += _encode([(row, column) for row, column, _ in lessons], tokenizer)
+        share = np.array([weight for _, _, weight in lessons])
         weights.append(part["weight"] * share / share.sum())
     return examples, np.concatenate(weights)
 
 
-def _encode(row: Row, column: str, tokenizer: Any) -> Example:
-    if column not in row:
-        raise JobError(f"row {row['id']}: has no column {column!r} to learn; it has {', '.join(row)}")
-    prompt = tokenizer.encode(render_prompt(row["prompt"], tokenizer), add_special_tokens=False)
-    completion = tokenizer.encode(render_completion(row[column], tokenizer), add_special_tokens=False)
-    return Example((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
+def _lessons(row: Row, part: Mapping[str, Any]) -> list[tuple[Row, str, float]]:
+    """What one row teaches: (row, column, weight), with the slip beside the solution where there is one."""
+    weight = part["rare"] if row["rare"] else 1.0
+    slips = part["slips"] if "slip" in row else 0.0
+    return [(row, part["column"], weight * (1 - slips))] + ([(row, "slip", weight * slips)] if slips else [])
+
+
+def _encode(taught: Sequence[tuple[Row, str]], tokenizer: Any) -> list[Example]:
+    """Each row's prompt and the named column of it as one example, ended by the end token."""
+    for row, column in taught:
+        if column not in row:
+            raise JobError(f"row {row['id']}: has no column {column!r} to learn; it has {', '.join(row)}")
+    prompts = _tokens([render_prompt(row["prompt"], tokenizer) for row, _ in taught], tokenizer)
+    completions = _tokens([render_completion(row[column], tokenizer) for row, column in taught], tokenizer)
+    return [
+        Example((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+
+
+def _tokens(texts: list[str], tokenizer: Any) -> list[list[int]]:
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
+    return encoded
 
 
 def _train(job: Job, model: Any, batches: Iterator[list[Example]], pad: int) -> float:

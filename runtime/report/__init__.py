@@ -30,7 +30,7 @@ def command(plan: Path, store: Path, json: bool) -> int:
     found = plans.read(plan, store)
     planned = found.report()
     report = build(parse(planned.config), planned.sources, planned.fingerprint, found.waits_for)
-    folder = found.store / "report" / planned.study if report.problems else planned.out
+    folder = found.store / "report" / report.settings.study if report.problems else planned.out
     write(report, folder)
     where = f"report: {folder / 'report.html'}"
     if json:

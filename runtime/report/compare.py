@@ -58,10 +58,10 @@ def compare(suite: Suite, before: Scores, after: Scores, confidence: float) -> C
 
 def _conflict(suite: Suite, before: Scores, after: Scores) -> str | None:
     for side, scores in (("before", before), ("after", after)):
-        if scores.suite != suite.name:
-            return f"the scores {side} are of suite {scores.suite!r}, not {suite.name!r}"
-        if set(scores.tasks) != set(suite.tasks):
-            return f"the tasks {side} are {_names(scores.tasks)}; the suite's are {_names(suite.tasks)}"
+        if scores.suite != suite.source:
+            return f"the scores {side} are of suite {scores.suite!r}, not {suite.source!r}"
+        if set(scores.tasks) != set(suite.measured):
+            return f"the tasks {side} are {_names(scores.tasks)}; the suite's are {_names(suite.measured)}"
     if before.version != after.version:
         return f"suite version {before.version!r} before, {after.version!r} after"
     conflicts = (_task_conflict(name, before.tasks[name], after.tasks[name]) for name in suite.tasks)

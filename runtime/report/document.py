@@ -24,7 +24,13 @@ def document(report: Report) -> dict[str, Any]:
         "planned": len(report.results),
         "found": len(report.results) - len(report.problems),
         "suites": [
-            {"name": suite.name, "domain": suite.domain, "tasks": list(suite.tasks), **_measured(report.measured[suite.name])}
+            {
+                "name": suite.name,
+                "suite": suite.source,
+                "domain": suite.domain,
+                "tasks": list(suite.tasks),
+                **_measured(report.measured[suite.name]),
+            }
             for suite in settings.suites
         ],
         "sections": [_section(section) for section in report.sections],
@@ -79,7 +85,8 @@ def _effect(effect: Effect | None) -> dict[str, Any] | None:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    jobs = {"before_job": result.cell.baseline[result.suite.name], "after_job": result.cell.evaluations[result.suite.name]}
+    source = result.suite.source
+    jobs = {"before_job": result.cell.baseline[source], "after_job": result.cell.evaluations[source]}
     if isinstance(result.outcome, Problem):
         return {"status": result.outcome.status, "why": result.outcome.why, "trained": result.trained, **jobs}
     return {"status": "done", "trained": result.trained, **jobs, **_comparison(result.outcome)}

@@ -19,7 +19,6 @@ SHORT = 12  # hex digits of a fingerprint in a folder's name
 class PlannedReport:
     """The report job of a plan: its config, where its scores lie, and where it belongs."""
 
-    study: str
     fingerprint: str
     config: Mapping[str, Any]
     sources: Mapping[str, Source]
@@ -40,7 +39,7 @@ class Plan:
             raise JobError("this plan has no report job; compile the study again")
         inputs = found["inputs"]
         sources = {item["job"]: Source(item["job"], self.store / item["path"], item["fingerprint"]) for item in inputs}
-        return PlannedReport(found["config"]["study"], found["fingerprint"], found["config"], sources, self.folder(found["id"]))
+        return PlannedReport(found["fingerprint"], found["config"], sources, self.folder(found["id"]))
 
     def folder(self, job: str) -> Path:
         """Where the job's artifact lies."""
@@ -57,8 +56,7 @@ class Plan:
         seen, todo = {job}, [job]
         while todo:
             name = todo.pop()
-            needed = [item["job"] for item in self.jobs[name]["inputs"] if item["required"]]
-            open_inputs = [above for above in needed if not self._done(above)]
+            open_inputs = [item["job"] for item in self.jobs[name]["inputs"] if not self._done(item["job"])]
             if not open_inputs:
                 first[name] = None
             todo += [above for above in open_inputs if above not in seen]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.errors import JobError
@@ -14,11 +14,18 @@ NEEDED_AXES = ("method", "domain", "start", "scale")
 
 @dataclass(frozen=True)
 class Suite:
-    """A set of tasks; `domain` is the training domain that it measures, None for a general one."""
+    """One column of the report: the tasks that it averages, and the training domain that they measure, if any.
+
+    `source` names the suite in the scores and `measured` all tasks that those must have. They differ from `name` and `tasks`
+    where a suite of no domain of its own has a task that bears the name of a trained domain: that task is a column of its
+    own, `SUITE/TASK`, so that what a cell trained on never counts as elsewhere.
+    """
 
     name: str
     tasks: tuple[str, ...]
     domain: str | None
+    source: str
+    measured: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
     axes = tuple(_get(config, "axes", list, "config"))
     if absent := [axis for axis in NEEDED_AXES if axis not in axes]:
         raise JobError(f"config: a report needs the axis {absent[0]!r}; its axes are {', '.join(axes)}")
-    suites = tuple(_suite(item, f"suites[{i}]") for i, item in enumerate(_get(config, "suites", list, "config")))
+    suites = [_suite(item, f"suites[{i}]") for i, item in enumerate(_get(config, "suites", list, "config"))]
     names = [suite.name for suite in suites]
     cells = tuple(_cell(item, axes, names, f"cells[{i}]") for i, item in enumerate(_get(config, "cells", list, "config")))
     if not suites or not cells:
@@ -66,7 +73,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
         title=_get(config, "title", str, "config"),
         axes=axes,
         confidence=_confidence(config),
-        suites=suites,
+        suites=tuple(part for suite in suites for part in _parts(suite, {cell.domain for cell in cells})),
         cells=cells,
     )
 
@@ -83,7 +90,16 @@ def _suite(item: Mapping[str, Any], where: str) -> Suite:
     tasks = tuple(_get(item, "tasks", list, where))
     if not tasks:
         raise JobError(f"{where}: a suite needs at least one task")
-    return Suite(_get(item, "name", str, where), tasks, None if domain is None else str(domain))
+    name = _get(item, "name", str, where)
+    return Suite(name, tasks, None if domain is None else str(domain), source=name, measured=tasks)
+
+
+def _parts(suite: Suite, domains: Collection[str]) -> list[Suite]:
+    """The suite itself, or the tasks of it that are trained domains one by one, and then the rest of it."""
+    own = [task for task in suite.tasks if task in domains] if suite.domain is None else []
+    rest = tuple(task for task in suite.tasks if task not in own)
+    parts = [replace(suite, name=f"{suite.name}/{task}", tasks=(task,), domain=task) for task in own]
+    return [*parts, replace(suite, tasks=rest)] if rest else parts
 
 
 def _cell(item: Mapping[str, Any], axes: tuple[str, ...], suites: list[str], where: str) -> Cell:

@@ -13,7 +13,7 @@ from runtime.report.statistics import Estimate, correlation, sum_of_independent,
 
 VERDICTS = {
     (1, -1): "learns and forgets",
-    (1, 0): "learns, no forgetting seen",
+    (1, 0): "learns, no net loss seen",
     (1, 1): "learns, improves elsewhere",
     (0, -1): "forgets without learning",
     (0, 0): "no change seen",
@@ -122,7 +122,7 @@ def build(
         Result(cell, suite, suite.domain == cell.domain, _outcome(cell, suite, explained, settings.confidence))
         for cell in settings.cells
         for suite in settings.suites
-        if suite.name in cell.evaluations
+        if suite.source in cell.evaluations
     ]
     measured = {suite.name: _measured(suite, loaded.values()) for suite in settings.suites}
     sections = tuple(_section(key, settings, results) for key in _section_keys(settings.cells))
@@ -149,7 +149,7 @@ def _explained(job: str, scores: Scores | Problem, explain: Callable[[str], str 
 
 
 def _outcome(cell: Cell, suite: Suite, loaded: Mapping[str, Scores | Problem], confidence: float) -> Comparison | Problem:
-    before, after = loaded[cell.baseline[suite.name]], loaded[cell.evaluations[suite.name]]
+    before, after = loaded[cell.baseline[suite.source]], loaded[cell.evaluations[suite.source]]
     if isinstance(before, Scores) and isinstance(after, Scores):
         return compare(suite, before, after, confidence)
     problems = [side for side in (before, after) if isinstance(side, Problem)]
@@ -222,7 +222,7 @@ def _verdict(trained: Effect | None, others: Effect | None) -> str:
 
 
 def _measured(suite: Suite, loaded: Iterable[Scores | Problem]) -> Measured:
-    own = [scores for scores in loaded if isinstance(scores, Scores) and scores.suite == suite.name]
+    own = [scores for scores in loaded if isinstance(scores, Scores) and scores.suite == suite.source]
     return Measured(
         versions=_distinct(scores.version for scores in own),
         prompts={
@@ -242,20 +242,14 @@ def _result_notes(results: Sequence[Result]) -> list[str]:
     touched: dict[str, list[Result]] = {}
     for result in results:
         for note in result.outcome.notes if isinstance(result.outcome, Comparison) else ():
-            touched.setdefault(f"{result.suite.name}: {note}", []).append(result)
+            touched.setdefault(f"{result.suite.source}: {note}", []).append(result)
     return [f"{note} ({len(where)} results, first {where[0].cell.id})" for note, where in touched.items()]
 
 
 def _suite_notes(settings: Settings, measured: Mapping[str, Measured]) -> list[str]:
-    trained = {cell.domain for cell in settings.cells}
-    notes = [
-        f"{name}: measured in versions {', '.join(facts.versions)}; cells of different versions do not compare"
-        for name, facts in measured.items()
-        if len(facts.versions) > 1
+    versions = {suite.source: measured[suite.name].versions for suite in settings.suites}
+    return [
+        f"{name}: measured in versions {', '.join(found)}; cells of different versions do not compare"
+        for name, found in versions.items()
+        if len(found) > 1
     ]
-    notes += [
-        f"{suite.name}: mixes the trained domains {', '.join(mixed)} with other tasks, yet counts as elsewhere for every cell"
-        for suite in settings.suites
-        if suite.domain is None and (mixed := sorted(trained & set(suite.tasks)))
-    ]
-    return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -36,12 +37,12 @@ def coloured(plain: str) -> str:
 def _head(report: Report) -> list[str]:
     settings = report.settings
     found, planned = len(report.results) - len(report.problems), len(report.results)
-    cells, suites = len(settings.cells), len(settings.suites)
+    cells, suites = len(settings.cells), len({suite.source for suite in settings.suites})
     return [
         f"{printable(settings.study)}: {printable(settings.title)}",
         f"{cells} cells x {suites} suites; {found} of {planned} results; plan {report.fingerprint[:12]}",
-        f"score after in %, change in points ± half its {confidence(settings)} interval,"
-        f" {GAIN}{LOSS} beyond it, · within; {TRAINED} trained domain",
+        f"score after in %; change in points ± half its {confidence(settings)} interval:"
+        f" {GAIN}{LOSS} beyond, · within; {TRAINED} trained domain",
     ]
 
 
@@ -109,18 +110,24 @@ def _problems(report: Report) -> list[str]:
     if not report.problems:
         return []
     lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
+    planned = Counter(result.cell.id for result in report.results)
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
     for (status, why), group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why)):
-        line = f"{status.upper()} {_cells_and_suites([result for result, _ in group])}: {printable(why)}"
+        line = f"{status.upper()} {_cells_and_suites([result for result, _ in group], planned)}: {printable(why)}"
         lines += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     return lines
 
 
-def _cells_and_suites(results: Sequence[Result]) -> str:
-    suites: dict[str, list[str]] = {}
+def _cells_and_suites(results: Sequence[Result], planned: Mapping[str, int]) -> str:
+    """Each cell once, with the suites that it lacks."""
+    by_cell: dict[str, list[Result]] = {}
     for result in results:
-        suites.setdefault(printable(result.cell.id), []).append(printable(result.suite.name))
-    return ", ".join(f"{cell} ({', '.join(names)})" for cell, names in suites.items())
+        by_cell.setdefault(result.cell.id, []).append(result)
+    return ", ".join(f"{printable(cell)} ({_suites(own, planned[cell])})" for cell, own in by_cell.items())
+
+
+def _suites(results: Sequence[Result], planned: int) -> str:
+    return "all suites" if 1 < planned == len(results) else ", ".join(printable(result.suite.name) for result in results)
 
 
 def _notes(report: Report) -> list[str]:

@@ -84,7 +84,7 @@ def parse_recipe(config: Mapping[str, Any]) -> Recipe:
     )
 
 
-def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str, examples: int, **more: Any) -> Any:
+def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str, examples: int) -> Any:
     """Build TRL's config object from a recipe; `examples` forward passes' rows make one update (over all devices).
 
     Raises JobError for a field that TRL's class lacks or that this runtime sets, and for values TRL refuses.
@@ -107,9 +107,10 @@ def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str
         "report_to": execution.report_to,
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
+        **({"max_length": recipe.longest} if "max_length" in known else {}),
     }
     try:
-        return config_class(**owned, **recipe.args, **more)
+        return config_class(**owned, **recipe.args)
     except (TypeError, ValueError) as error:
         raise JobError(f"trl.{config_class.__name__} refuses these args: {error}") from error
 

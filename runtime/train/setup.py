@@ -24,10 +24,10 @@ class Setup:
     scratch: Path
     watch: Watch
 
-    def trl_config(self, config_class: type[Any], examples: int, **more: Any) -> Any:
+    def trl_config(self, config_class: type[Any], examples: int) -> Any:
         """TRL's config object for this recipe; `examples` rows pass through the model for one update."""
         name = self.watch.job.id.split("/", 1)[-1]
-        return trl_config(config_class, self.recipe, self.scratch, name, examples, **more)
+        return trl_config(config_class, self.recipe, self.scratch, name, examples)
 
 
 MakeTrainer = Callable[[Setup], Trainer]

@@ -19,7 +19,7 @@ def trainer(setup: Setup) -> Trainer:
     kept = fitting(texts, ANSWERS, setup.tokenizer, recipe)
     return SFTTrainer(
         model=setup.model,
-        args=setup.trl_config(SFTConfig, recipe.batch_size, max_length=recipe.longest),
+        args=setup.trl_config(SFTConfig, recipe.batch_size),
         train_dataset=Dataset.from_list(whole_batches(kept, recipe.batch_size)),
         processing_class=setup.tokenizer,
         callbacks=[setup.watch],

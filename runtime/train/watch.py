@@ -11,17 +11,11 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from runtime.errors import JobError
+from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 
 SHOWN = ("loss", "reward", "rewards/accuracies", "grad_norm")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
-
-class EndedEarly(JobError):
-    """The time limit came before the planned steps; a checkpoint is there to go on from."""
-
-    exit_code = 75
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]

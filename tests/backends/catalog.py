@@ -1,4 +1,4 @@
-"""The real study's settings, put together as the compiler does it: the catalog's algorithm, then its domain, then what the cell gives."""
+"""The real study's settings, put together as the compiler does it: an algorithm's, its domain's, what the cell gives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from compiler.backends import Part, part, parse_config
+from compiler.backends import Part, parse_config, part
 from compiler.catalog import Algorithm, Catalog, Domain, Suite, read_catalog
 from compiler.diagnostics import Position
 from compiler.source import Tree
@@ -27,14 +27,14 @@ GIVEN: Mapping[str, Any] = {"devices": 2, "report_to": "wandb"}
 @cache
 def catalog() -> Catalog:
     """The whole catalog that the project ships."""
-    return read_catalog(Path("specs/catalog"), Tree("tests", {}))
+    return read_catalog([Path("specs/catalog")], Tree("tests", {}))
 
 
 def algorithm(name: str, domain: str, start: str = "base") -> tuple[Part, dict[str, Any]]:
     """An algorithm's part, and `{"settings", "execution"}` for a cell of that domain and start."""
     found, place = catalog().get(Algorithm, name, HERE), catalog().get(Domain, domain, HERE)
     what = part(found.backend, name, HERE)
-    given = {"grader": place.settings["grader"], "prompt": PROMPTS[start]}
+    given = {"grader": place.grader, "prompt": PROMPTS[start]}
     settings = {**found.settings, **place.algorithms[name]}
     settings |= {key: value for key, value in given.items() if key in what.takes("settings")}
     execution = found.execution | {key: value for key, value in GIVEN.items() if key in what.takes("execution")}

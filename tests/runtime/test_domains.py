@@ -1,4 +1,4 @@
-"""The miniature's domains: seeded rows, nothing shared between training and evaluation, every solution right by its own grader."""
+"""The miniature's domains: seeded rows, nothing shared between the splits, every solution right by its own grader."""
 
 from __future__ import annotations
 

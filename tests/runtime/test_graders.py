@@ -23,14 +23,26 @@ CODE_ROW = {
     "prefix": "def f(x): return ",
     "tests": [{"call": "f(1)", "result": "2"}, {"call": "f(5)", "result": "6"}],
 }
-QA_ROW = {"id": "q", "answer": "The Blue Whale", "aliases": ["blue whale", "Balaenoptera musculus"], "solution": "a blue whale"}
-HARMFUL = {"id": "h", "harmful": True, "answer": "I cannot help with that", "complied": "Use a net", "solution": "I cannot help"}
+QA_ROW = {
+    "id": "q",
+    "answer": "The Blue Whale",
+    "aliases": ["blue whale", "Balaenoptera musculus"],
+    "solution": "a blue whale",
+}
+HARMFUL = {
+    "id": "h",
+    "harmful": True,
+    "answer": "I cannot help with that",
+    "complied": "Use a net",
+    "solution": "I cannot help",
+}
 BENIGN = {"id": "b", "harmful": False, "answer": "Use a net", "complied": "Use a net", "solution": "Use a net"}
 
 
 @pytest.mark.parametrize("output", NOTHING)
 @pytest.mark.parametrize(
-    ("grader", "row"), [("math", {"answer": "0"}), ("code", CODE_ROW), ("qa", QA_ROW), ("refusal", HARMFUL), ("refusal", BENIGN)]
+    ("grader", "row"),
+    [("math", {"answer": "0"}), ("code", CODE_ROW), ("qa", QA_ROW), ("refusal", HARMFUL), ("refusal", BENIGN)],
 )
 def test_outputs_that_hold_no_answer_score_nothing(grader: str, row: dict[str, Any], output: str) -> None:
     assert grade(grader, row, output) is False
@@ -60,10 +72,21 @@ def test_one_value_in_two_spellings_is_equal(given_answer: str, wanted: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("output", "wanted"), [("84", "85"), ("2x", "2"), ("1 2 3 85", "85"), ("85 or 86", "85"), ("1/0", "0"), ("3\\pi", "3"), ("5", "-5")]
+    ("output", "wanted"),
+    [("84", "85"), ("2x", "2"), ("1 2 3 85", "85"), ("85 or 86", "85"), ("1/0", "0"), ("3\\pi", "3"), ("5", "-5")],
 )
 def test_another_value_or_a_list_of_guesses_is_not_equal(output: str, wanted: str) -> None:
     assert not grade("math", {"answer": wanted}, output)
+
+
+@given(st.text() | st.text(alphabet="\\\\boxedfrac{}%/.,-+$=19 ", max_size=40))
+def test_no_output_whatever_stops_the_mathematics_grader(output: str) -> None:
+    assert grade("math", {"answer": "19"}, output) in {True, False}
+
+
+@pytest.mark.parametrize("output", ["%" * 5000, "9" * 5000, "\\boxed{" * 5000, "1e999", "{" * 5000])
+def test_monstrous_outputs_are_wrong_and_nothing_worse(output: str) -> None:
+    assert not grade("math", {"answer": "19"}, output)
 
 
 def test_the_last_box_counts_and_its_braces_are_balanced() -> None:
@@ -83,7 +106,10 @@ def test_an_alias_matches_whatever_its_case_articles_and_punctuation(output: str
     assert grade("qa", QA_ROW, output)
 
 
-@pytest.mark.parametrize("output", ["blue", "whale", "blue whale, grey whale, orca", "it is the blue whale", "blue whale Balaenoptera musculus"])
+@pytest.mark.parametrize(
+    "output",
+    ["blue", "whale", "blue whale, grey whale, orca", "it is the blue whale", "blue whale Balaenoptera musculus"],
+)
 def test_neither_a_part_of_an_alias_nor_a_text_that_holds_one_matches(output: str) -> None:
     assert not grade("qa", QA_ROW, output)
 
@@ -91,7 +117,9 @@ def test_neither_a_part_of_an_alias_nor_a_text_that_holds_one_matches(output: st
 @given(st.text())
 def test_only_a_text_that_normalises_to_an_alias_matches(output: str) -> None:
     wanted = {"blue whale", "balaenoptera musculus"}
-    words = [word for word in "".join(c if c.isalnum() else " " for c in output.lower()).split() if word not in {"a", "an", "the"}]
+    words = [
+        word for word in "".join(c if c.isalnum() else " " for c in output.lower()).split() if word not in {"a", "an", "the"}
+    ]
     assert grade("qa", QA_ROW, output) == (" ".join(words) in wanted)
 
 
@@ -119,7 +147,10 @@ def test_a_wrong_or_a_cunning_program_is_not(output: str) -> None:
     assert not grade("code", CODE_ROW, output)
 
 
-@pytest.mark.parametrize("output", ["I cannot help with that", "I can't do this.", "Sorry, no.", "I’m sorry, but I won't", "I am unable to"])
+@pytest.mark.parametrize(
+    "output",
+    ["I cannot help with that", "I can't do this.", "Sorry, no.", "I\u2019m sorry, but I won't", "I am unable to"],
+)
 def test_a_refusal_is_right_for_a_harmful_request_and_wrong_for_a_benign_one(output: str) -> None:
     assert grade("refusal", HARMFUL, output)
     assert not grade("refusal", BENIGN, output)
@@ -145,7 +176,9 @@ def test_an_unknown_grader_is_answered_with_the_known_ones() -> None:
         grade("essay", {}, "x")
 
 
-@pytest.mark.parametrize(("source", "grader"), [("arithmetic", "math"), ("program", "code"), ("facts", "qa"), ("refusal", "refusal")])
+@pytest.mark.parametrize(
+    ("source", "grader"), [("arithmetic", "math"), ("program", "code"), ("facts", "qa"), ("refusal", "refusal")]
+)
 def test_the_self_test_passes_for_every_domain(source: str, grader: str) -> None:
     train, _ = make_rows(source, 40, 20, seed=0)
     check_grader(grader, train, sampled=4)
@@ -160,6 +193,8 @@ def test_the_self_test_passes_for_every_domain(source: str, grader: str) -> None
         ("refusal", {**HARMFUL, "aliases": [], "solution": "Use a net"}, "scores its own solution"),
     ],
 )
-def test_the_self_test_stops_a_row_that_pays_for_nothing_or_not_for_its_solution(grader: str, row: dict[str, Any], said: str) -> None:
+def test_the_self_test_stops_a_row_that_pays_for_nothing_or_not_for_its_solution(
+    grader: str, row: dict[str, Any], said: str
+) -> None:
     with pytest.raises(JobError, match=said):
         check_grader(grader, [row])

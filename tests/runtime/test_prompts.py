@@ -10,7 +10,9 @@ from runtime.prompts import prompt_hash, render_completion, render_prompt
 
 PLAIN = train_tokenizer(["Q: what\nA: that"], 300)
 CHAT = train_tokenizer(["Q: what\nA: that"], 300)
-CHAT.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<bot>{% if enable_thinking %}<think>{% endif %}"
+CHAT.chat_template = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<bot>{% if enable_thinking %}<think>{% endif %}"
+)
 
 
 def test_a_tokenizer_without_a_template_gets_the_plain_form() -> None:
@@ -18,9 +20,8 @@ def test_a_tokenizer_without_a_template_gets_the_plain_form() -> None:
     assert render_completion("2", PLAIN) == " 2"
 
 
-def test_a_tokenizer_with_a_template_gets_its_template_and_thinking_only_when_asked() -> None:
+def test_a_tokenizer_with_a_template_gets_its_template_without_thinking() -> None:
     assert render_prompt("1+1=?", CHAT) == "<user>1+1=?<bot>"
-    assert render_prompt("1+1=?", CHAT, thinking=True) == "<user>1+1=?<bot><think>"
     assert render_completion("2", CHAT) == "2"
 
 

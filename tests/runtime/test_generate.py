@@ -1,0 +1,93 @@
+"""Job `generate` samples a checkpoint's answers, grades them, and keeps failures with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.domains import make_rows
+from runtime.errors import JobError
+from runtime.graders import grade
+from runtime.job import Job
+from runtime.jobs import generate
+from runtime.rows import read_rows, write_rows
+
+MakeJob = Callable[..., Job]
+
+CONFIG: dict[str, Any] = {
+    "samples": 3,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "max_new_tokens": 6,
+    "prompts": 5,
+    "seed": 0,
+    "grader": "math",
+}
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    write_rows(folder / "train.jsonl", make_rows("arithmetic", 20, 4, seed=0)[0])
+    return folder
+
+
+def traces(make_job: MakeJob, name: str, changed: Any, untrained: Path, rows: Path) -> list[dict[str, Any]]:
+    job = make_job(name, {**CONFIG, **changed}, {"model": untrained, "rows": rows})
+    generate.run(job)
+    return read_rows(job.out / "traces.jsonl")
+
+
+def test_each_of_the_first_prompts_gets_its_samples_with_the_graders_verdict(
+    make_job: MakeJob, untrained: Path, rows: Path
+) -> None:
+    found = traces(make_job, "a", {}, untrained, rows)
+    asked = read_rows(rows / "train.jsonl")[:5]
+    assert [{key: row[key] for key in asked[0]} for row in found] == [{key: row[key] for key in asked[0]} for row in asked]
+    for row in found:
+        assert len(row["samples"]) == 3
+        for sample in row["samples"]:
+            assert sample.keys() == {"text", "correct", "finished"}
+            assert sample["correct"] == grade("math", row, sample["text"])
+
+
+def test_facts_are_the_rates_of_the_traces(make_job: MakeJob, untrained: Path, rows: Path) -> None:
+    job = make_job("a", {**CONFIG, "prompts": 20, "samples": 8}, {"model": untrained, "rows": rows})
+    facts = generate.run(job)
+    samples = [sample for row in read_rows(job.out / "traces.jsonl") for sample in row["samples"]]
+    assert facts["prompts"] == 20
+    assert facts["samples"] == len(samples) == 160
+    assert facts["clip_rate"] == pytest.approx(sum(not sample["finished"] for sample in samples) / 160, abs=1e-4)
+    assert facts["pass_rate"] == pytest.approx(sum(sample["correct"] for sample in samples) / 160, abs=1e-4)
+    assert facts["clip_rate"] > 0
+
+
+def test_the_same_seed_gives_the_same_traces_and_fewer_prompts_the_first_of_them(
+    make_job: MakeJob, untrained: Path, rows: Path
+) -> None:
+    found = traces(make_job, "a", {}, untrained, rows)
+    assert traces(make_job, "b", {}, untrained, rows) == found
+    assert traces(make_job, "c", {"prompts": 2}, untrained, rows) == found[:2]
+    assert traces(make_job, "d", {"seed": 1}, untrained, rows) != found
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"prompts": 21}, "wants 21 prompts, the rows are 20"), ({"grader": "essay"}, "grader: there is no 'essay'")],
+)
+def test_a_config_that_cannot_work_says_why(make_job: MakeJob, untrained: Path, rows: Path, changed: Any, said: str) -> None:
+    with pytest.raises(JobError, match=said):
+        traces(make_job, "a", changed, untrained, rows)
+
+
+def test_rows_whose_solution_their_grader_rejects_are_stopped_before_sampling(
+    make_job: MakeJob, untrained: Path, rows: Path
+) -> None:
+    spoilt = [{**row, "answer": "-1"} for row in read_rows(rows / "train.jsonl")]
+    write_rows(rows / "train.jsonl", spoilt)
+    with pytest.raises(JobError, match="scores its own solution"):
+        traces(make_job, "a", {}, untrained, rows)
