@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
+from compiler.diagnostics import Diagnostic, Position, SpecError, closest, nearest, spec_error
 from compiler.slurm import memory, time_limit
 from compiler.source import PathKey, Tree, read_tree
 from compiler.study import Name
@@ -297,7 +297,12 @@ def _definitions(tree: Tree) -> list[tuple[tuple[str, str], Tree]]:
 
 def _extended(tree: Tree, key: tuple[str, str], known: Mapping[tuple[str, str], Tree]) -> Tree:
     """`tree` on top of the definition that its `extends` names, if it names one."""
-    if not isinstance(tree.data, dict) or "extends" not in tree.data:
+    if not isinstance(tree.data, dict):
+        return tree
+    if "extends" not in tree.data:
+        slip = closest("extends", set(tree.data) - set(SECTIONS[key[0]].model_fields))
+        if slip:
+            raise spec_error(tree.key_at((slip,)), f"unknown key '{slip}'", nearest(slip, ["extends"]))
         return tree
     parent = known.get((key[0], str(tree.data["extends"])))
     if parent is None:

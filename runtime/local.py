@@ -34,6 +34,7 @@ SECONDS_OF_GRACE = 20.0  # from SIGTERM to SIGKILL: enough to save the checkpoin
 LINES_OF_LOG = 12
 BYTES_OF_LOG = 16_384
 MEANING = {
+    3: "some results are missing",
     65: "an input is missing or not what it was compiled against",
     70: "a bug of ours",
     75: "ended early; it goes on from its checkpoint when run again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def hardware() -> str:
+    """What models run on here: the accelerator's name, or the kind of processor."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+
+
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer (Sennrich et al. 2016) of `vocabulary` tokens; any text survives encode and decode."""
     tokenizer = Tokenizer(models.BPE())
@@ -42,7 +48,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, clean_up_tokenization_spaces=False)
 
 
-def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Qwen3ForCausalLM:
+def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Any:
     """A freshly initialised Qwen3 of `layers` blocks, `hidden` wide; the same seed gives the same weights."""
     if hidden % heads or (hidden // heads) % 2:
         raise JobError(f"model: hidden={hidden} must be an even multiple of heads={heads}; change one of them")
@@ -76,7 +82,8 @@ def load_model(folder: Path, device: torch.device | None = None) -> Any:
     logging.disable_progress_bar()
     where = device or pick_device()
     dtype = torch.float32 if where.type == "cpu" else "auto"
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device=where).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    return model.to(where).eval()
 
 
 def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -7,6 +7,7 @@ Reads the plan, the done-markers, the ledger and, where Slurm runs the plan, one
     queued     Slurm will start it as soon as there is room
     waiting    submitted; it waits for other jobs
     failed     submitted or started, no longer under way, and not done
+    cancelled  withdrawn: by Slurm, since a job that it needs failed, or by somebody
     never      not submitted with this fingerprint
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 from runtime import ledger, markers
 from runtime.errors import JobError
 
-STATES = ("done", "running", "queued", "waiting", "failed", "never")
+STATES = ("done", "running", "queued", "waiting", "failed", "cancelled", "never")
 INCOMPLETE = 3
 RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
@@ -102,12 +103,13 @@ def _store(plan: Path, written: str) -> Path:
     named = os.environ.get("LETHE_STORE")
     if named:
         return Path(named).absolute()
-    expanded = os.path.expandvars(written)
+    root = plan.absolute().parent.parent.parent
+    expanded = os.path.expandvars(written.replace("$LETHE_ROOT", str(root)))
     if "$" in expanded:
         raise JobError(
             f"{plan}: the store is {written}, which this shell does not know; pass --store or set LETHE_STORE"
         )
-    return plan.absolute().parent.parent.parent / expanded
+    return root / expanded
 
 
 def states_of(study: _Study) -> list[State]:
@@ -154,8 +156,9 @@ def _under_slurm(study: _Study, job: Mapping[str, Any], entry: ledger.Entry | No
         stuck = queued.reason == "DependencyNeverSatisfied"
         state = "waiting" if queued.reason.startswith("Dependency") else "queued"
         return State(job["id"], job["kind"], state, STUCK if stuck else queued.reason)
-    reason = f"{queued.state}, {queued.reason}" if queued else ""
-    return State(job["id"], job["kind"], "failed", reason, log)
+    if queued and queued.state == "CANCELLED":
+        return State(job["id"], job["kind"], "cancelled", queued.reason, log)
+    return State(job["id"], job["kind"], "failed", f"{queued.state}, {queued.reason}" if queued else "", log)
 
 
 def _slurm_name(study: _Study, job: Mapping[str, Any]) -> str:
@@ -214,7 +217,8 @@ def _explained(item: State, reasons: Mapping[str, str]) -> State:
     if item.state != "failed" or item.reason:
         return item
     reason = reasons.get(_id_in(item.log), "Slurm has forgotten it; its log may say why")
-    return State(item.job, item.kind, item.state, reason, item.log)
+    state = "cancelled" if reason.startswith("CANCELLED") else "failed"
+    return State(item.job, item.kind, state, reason, item.log)
 
 
 def _id_in(log: str) -> str:

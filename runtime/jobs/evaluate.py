@@ -8,7 +8,7 @@ from typing import Any
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.job import Job, write_json
-from runtime.models import load_model, load_tokenizer
+from runtime.models import hardware, load_model, load_tokenizer
 from runtime.prompts import prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
 from runtime.sampling import Decoding, item_seed, sample
@@ -30,8 +30,19 @@ def run(job: Job) -> Mapping[str, Any]:
         scores[task["name"]] = _sum_up(graded, asked)
         job.progress(len(scores), len(tasks), **{task["name"]: scores[task["name"]]["accuracy"]})
     write_rows(job.out / "items.jsonl", items)
-    write_json(job.out / "scores.json", {"suite": job.config["suite"], "version": job.config["version"], "tasks": scores})
+    write_json(job.out / "scores.json", {**_circumstances(job, model), "tasks": scores})
     return {name: score["accuracy"] for name, score in scores.items()}
+
+
+def _circumstances(job: Job, model: Any) -> dict[str, Any]:
+    """What was measured, and where: scores made on different hardware or in different precision are not the same measurement."""
+    return {
+        "suite": job.config["suite"],
+        "version": job.config["version"],
+        "model_fingerprint": job.inputs[MODEL].fingerprint,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "hardware": hardware(),
+    }
 
 
 def _check_inputs(job: Job) -> None:

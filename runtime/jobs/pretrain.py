@@ -123,7 +123,7 @@ def _start(job: Job, domains: Mapping[str, Sequence[Row]]) -> tuple[Any, Any]:
     texts = [text for rows in domains.values() for row in rows for text in _texts(row)]
     tokenizer = train_tokenizer(texts, shape["vocabulary"])
     size = {key: shape[key] for key in ("layers", "hidden", "heads")}
-    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(device=pick_device()), tokenizer
+    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(pick_device()), tokenizer
 
 
 def _texts(row: Row) -> list[str]:

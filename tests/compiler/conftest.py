@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,23 @@ def compiled(project: Project) -> Project:
     """A project whose toy study is compiled."""
     project.compile()
     return project
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A compiled project that the tests of a module read together."""
+    found = Project.make(tmp_path_factory.mktemp("shared") / "project")
+    found.compile()
+    return found
+
+
+@pytest.fixture
+def scratch(shared: Project) -> Iterator[Project]:
+    """The shared compiled project, for tests that damage its specs and must find `generated/` as it was."""
+    specs, before = shared.root / "specs", shared.root / "specs.before"
+    shutil.copytree(specs, before)
+    yield shared
+    shutil.rmtree(specs)
+    before.rename(specs)
+    for path in shared.root.glob("*.yaml"):
+        path.rmdir() if path.is_dir() else path.unlink()

@@ -47,16 +47,16 @@ NO_SPECS: dict[str, tuple[bytes | str, str]] = {
 
 
 @pytest.mark.parametrize("name", NO_SPECS)
-def test_what_is_no_spec_ends_in_one_message_and_changes_nothing(name: str, compiled: Project) -> None:
+def test_what_is_no_spec_ends_in_one_message_and_changes_nothing(name: str, scratch: Project) -> None:
     content, message = NO_SPECS[name]
-    (compiled.root / "bad.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    before = compiled.snapshot()
+    (scratch.root / "bad.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = scratch.snapshot()
     for verb in ("validate", "compile", "diff", "status"):
-        result = compiled.lethe(verb, "bad.yaml")
+        result = scratch.lethe(verb, "bad.yaml")
         assert (result.code, result.out, len(result.errors)) == (1, "", 1), result.err
         assert message in result.errors[0]
         assert len(result.err) < 1000, "a message that fits on a screen"
-    assert compiled.snapshot() == before
+    assert scratch.snapshot() == before
 
 
 def as_missing(path: Path) -> None:
@@ -90,16 +90,18 @@ def as_loop(path: Path) -> None:
         (as_loop, "bad.yaml: error: cannot read the file: Too many levels of symbolic links"),
     ],
 )
-def test_what_cannot_be_read_is_said_without_reading_all_of_it(make: Callable[[Path], None], message: str, compiled: Project) -> None:
-    make(compiled.root / "bad.yaml")
-    before = compiled.snapshot()
-    result = compiled.lethe("compile", "bad.yaml")
+def test_what_cannot_be_read_is_said_without_reading_all_of_it(
+    make: Callable[[Path], None], message: str, scratch: Project
+) -> None:
+    make(scratch.root / "bad.yaml")
+    before = scratch.snapshot()
+    result = scratch.lethe("compile", "bad.yaml")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(message) and len(result.errors) == 1
-    assert compiled.snapshot() == before
+    assert scratch.snapshot() == before
 
 
-def test_an_unreadable_spec_is_said_to_be(compiled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_spec_is_said_to_be(scratch: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Path.open
 
     def refuse(path: Path, *arguments: object, **options: object) -> object:
@@ -108,7 +110,7 @@ def test_an_unreadable_spec_is_said_to_be(compiled: Project, monkeypatch: pytest
         return opened(path, *arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", refuse)
-    result = compiled.lethe("compile", "specs/toy.yaml")
+    result = scratch.lethe("compile", "specs/toy.yaml")
     assert (result.code, result.err) == (1, "specs/toy.yaml: error: cannot read the file: Permission denied\n")
 
 
@@ -153,15 +155,15 @@ def break_catalog_file(catalog: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [break_catalog_missing, break_catalog_empty, break_catalog_file])
-def test_a_catalog_without_files_is_said_to_be(damage: Callable[[Path], None], compiled: Project) -> None:
-    damage(compiled.root / "specs" / "catalog")
-    before = compiled.snapshot()
-    result = compiled.lethe("compile", "specs/toy.yaml")
+def test_a_catalog_without_files_is_said_to_be(damage: Callable[[Path], None], scratch: Project) -> None:
+    damage(scratch.root / "specs" / "catalog")
+    before = scratch.snapshot()
+    result = scratch.lethe("compile", "specs/toy.yaml")
     assert (result.code, result.err.splitlines()) == (
         1,
         ["specs/catalog: error: the catalog's folder holds no YAML file", "  hint: see 'catalog' in the spec"],
     )
-    assert compiled.snapshot() == before
+    assert scratch.snapshot() == before
 
 
 @pytest.mark.parametrize("content", ["", "methods: {gt_sft: [\n", b"\xff\xfe\x00"])

@@ -5,7 +5,6 @@ Every row is edits of the toy project (file, old, new), the message, the text un
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pytest
@@ -37,7 +36,8 @@ MISTAKES = {
     "key without a near one": Mistake(
         SPEC, "tracking:", "banana: 1\ntracking:", "unknown key 'banana'", "banana",
         "valid here: about, axes, catalog, cluster, define, evaluate, rules, study, tracking"),
-    "axis": Mistake(SPEC, "  domain: [s", "  domian: [s", "unknown key 'domian' in 'axes'", "domian", "did you mean 'domain'?"),
+    "axis": Mistake(SPEC, "  domain: [s", "  domian: [s", "unknown key 'domian' in 'axes'", "domian",
+        "did you mean 'domain'?"),
     "key of a rule": Mistake(
         SPEC, "    why: facts", "    wy: facts", "unknown key 'wy' in 'rules.1'", "wy", "did you mean 'why'?"),
     "axis in a rule": Mistake(
@@ -56,7 +56,8 @@ MISTAKES = {
         RECIPES, "      loss_type: nll", "      los_type: nll", "unknown key 'los_type' in the settings of algorithm sft",
         "los_type", "did you mean 'loss_type'?"),
     "setting of a domain for an algorithm": Mistake(
-        SUBJECTS, "sft: {max_length: 64}", "sft: {max_lenght: 64}", "unknown key 'max_lenght' in the settings of algorithm sft",
+        SUBJECTS, "sft: {max_length: 64}", "sft: {max_lenght: 64}",
+        "unknown key 'max_lenght' in the settings of algorithm sft",
         "max_lenght", "did you mean 'max_length'?"),
     "setting of a method": Mistake(
         RECIPES, "          lr: 2e-5", "          lrs: 2e-5", "unknown key 'lrs' in the settings of algorithm grpo", "lrs",
@@ -65,13 +66,15 @@ MISTAKES = {
         SPEC, "        lr: 5e-4", "        seeed: 2", "unknown key 'seeed' in the settings of algorithm sft", "seeed",
         "did you mean 'seed'?"),
     "setting in a mapping": Mistake(
-        SUBJECTS, "model: {layers: 1,", "model: {layer: 1,", "unknown key 'layer' in the settings of start base of scale nano",
+        SUBJECTS, "model: {layers: 1,", "model: {layer: 1,",
+        "unknown key 'layer' in the settings of start base of scale nano",
         "layer", "did you mean 'layers'?"),
     "execution of an algorithm": Mistake(
         RECIPES, "      save_steps: null", "      saving_steps: 3",
-        "unknown key 'saving_steps' in the execution of algorithm grpo", "saving_steps", "did you mean 'save_steps'?"),
+        "unknown key 'saving_steps' in the execution of algorithm sft", "saving_steps", "did you mean 'save_steps'?"),
     "section of define": Mistake(
-        SPEC, "tracking:", "define: {method: {}}\ntracking:", "unknown section 'method'", "method", "did you mean 'methods'?"),
+        SPEC, "tracking:", "define: {method: {}}\ntracking:", "unknown section 'method'", "method",
+        "did you mean 'methods'?"),
     "section of the catalog": Mistake(
         PLACES, "clusters:", "cluster:", "unknown section 'cluster'", "cluster", "did you mean 'clusters'?"),
     # what is missing
@@ -109,9 +112,11 @@ MISTAKES = {
         "'seed' of the settings of domain refusals is true; expected an integer", "true",
         "seed of everything drawn at random; the same seed and settings give the same result"),
     "not a number": Mistake(
-        RECIPES, "      lr: 1e-3", "      lr: .nan", "'lr' of the settings of algorithm sft is nan; expected a number", ".nan",
+        RECIPES, "      lr: 1e-3", "      lr: .nan", "'lr' of the settings of algorithm sft is nan; expected a number",
+        ".nan",
         "peak learning rate"),
-    "for ever": Mistake(SUBJECTS, "parameters: 1e4", "parameters: .inf", "'parameters': input should be a finite number", ".inf"),
+    "for ever": Mistake(SUBJECTS, "parameters: 1e4", "parameters: .inf", "'parameters': input should be a finite number",
+        ".inf"),
     "number for an export": Mistake(
         PLACES, 'OMP_NUM_THREADS: "1"', "OMP_NUM_THREADS: 1",
         "'environments.train.exports.OMP_NUM_THREADS' is 1; expected text", "1"),
@@ -125,13 +130,15 @@ MISTAKES = {
         SPEC, "tracking:", "define: {methods: {mine: 3}}\ntracking:", "the definition is 3; expected a mapping", "3"),
     # values out of range
     "too low": Mistake(
-        RECIPES, "      steps: 20", "      steps: 0", "'steps' of the settings of algorithm sft is 0; expected at least 1", "0",
+        RECIPES, "      steps: 20", "      steps: 0",
+        "'steps' of the settings of algorithm sft is 0; expected at least 1", "0",
         "updates, and the number without which the job has failed; null where epochs are given"),
     "too high": Mistake(
         RECIPES, "      lr: 1e-3", "      lr: 2", "'lr' of the settings of algorithm sft is 2; expected at most 1", "2",
         "peak learning rate"),
     "not above": Mistake(
-        RECIPES, "      lr: 1e-3", "      lr: 0.0", "'lr' of the settings of algorithm sft is 0.0; expected more than 0", "0.0",
+        RECIPES, "      lr: 1e-3", "      lr: 0.0", "'lr' of the settings of algorithm sft is 0.0; expected more than 0",
+        "0.0",
         "peak learning rate"),
     "not below": Mistake(
         RECIPES, "          lr: 2e-5", "          warmup_ratio: 1",
@@ -158,10 +165,13 @@ MISTAKES = {
         SPEC, "        lr: 5e-4", "        schedule: cosin", "'schedule' of the settings of algorithm sft cannot be 'cosin'",
         "schedule: cosin", "did you mean 'cosine'?"),
     # names of nothing
-    "method": Mistake(SPEC, "rs_sft, on_rl", "rs_stf, on_rl", "there is no method 'rs_stf'", "rs_stf", "did you mean 'rs_sft'?"),
-    "domain": Mistake(SPEC, "[sums, facts]", "[sums, fact, facts]", "there is no domain 'fact'", "fact", "did you mean 'facts'?"),
+    "method": Mistake(SPEC, "rs_sft, on_rl", "rs_stf, on_rl", "there is no method 'rs_stf'", "rs_stf",
+        "did you mean 'rs_sft'?"),
+    "domain": Mistake(SPEC, "[sums, facts]", "[sums, fact, facts]", "there is no domain 'fact'", "fact",
+        "did you mean 'facts'?"),
     "start": Mistake(
-        SPEC, "start: [base, safe]", "start: [base, safe, bse]", "scale 'nano' has no start 'bse'", "bse", "did you mean 'base'?"),
+        SPEC, "start: [base, safe]", "start: [base, safe, bse]", "scale 'nano' has no start 'bse'", "bse",
+        "did you mean 'base'?"),
     "scale": Mistake(SPEC, "scale: [nano]", "scale: [nan0]", "there is no scale 'nan0'", "nan0", "did you mean 'nano'?"),
     "suite": Mistake(SPEC, "[skills, harm]", "[skills, ham]", "there is no suite 'ham'", "ham", "did you mean 'harm'?"),
     "cluster": Mistake(SPEC, "cluster: here", "cluster: her", "there is no cluster 'her'", "her", "did you mean 'here'?"),
@@ -183,7 +193,8 @@ MISTAKES = {
         SUBJECTS, "    domains: [refusals]", "    domains: [refusal]", "there is no domain 'refusal'", "refusal]",
         "did you mean 'refusals'?"),
     "domain of a pretraining": Mistake(
-        SUBJECTS, "          start: base\n          domains: [sums, facts, ", "          start: base\n          domains: [sums, fcts, ",
+        SUBJECTS, "          start: base\n          domains: [sums, facts, ",
+        "          start: base\n          domains: [sums, fcts, ",
         "there is no domain 'fcts'", "fcts", "did you mean 'facts'?"),
     "start of a pretraining": Mistake(
         SUBJECTS, "          start: base", "          start: bas", "scale 'nano' has no start 'bas'", "bas",
@@ -191,23 +202,28 @@ MISTAKES = {
     "resources": Mistake(
         RECIPES, "Supervised fine-tuning\n    backend: trl\n    resources: train",
         "Supervised fine-tuning\n    backend: trl\n    resources: trian",
-        "cluster 'here' has no resources 'trian', which the algorithm sft asks for", "here", "did you mean 'train'?", where=SPEC),
+        "cluster 'here' has no resources 'trian', which the algorithm sft asks for", "here", "did you mean 'train'?",
+        where=SPEC),
     "environment": Mistake(
         PLACES, '      train:\n        activate: ".venv', '      trains:\n        activate: ".venv',
-        "cluster 'here' has no environment 'train', which backend 'native' needs", "here", "did you mean 'trains'?", where=SPEC),
+        "cluster 'here' has no environment 'train', which backend 'native' needs", "here", "did you mean 'trains'?",
+        where=SPEC),
     "algorithm of a rule": Mistake(
         SPEC, "      sft:\n", "      stf:\n", "method 'gt_sft' has no algorithm 'stf' to set", "stf", "did you mean 'sft'?"),
     "algorithm of a domain": Mistake(
-        SUBJECTS, "sft: {max_length: 64}", "stf: {max_length: 64}", "domain 'sums' sets 'stf', and there is no such algorithm",
+        SUBJECTS, "sft: {max_length: 64}", "stf: {max_length: 64}", "domain 'sums' sets 'stf', and there is no such "
+        "algorithm",
         "stf", "did you mean 'sft'?"),
     "dataset of a domain": Mistake(
         SUBJECTS, "own_answers: {prompts: 40}", "own_answer: {prompts: 40}",
-        "domain 'sums' sets 'own_answer', and there is no such dataset with traces", "own_answer", "did you mean 'own_answers'?"),
+        "domain 'sums' sets 'own_answer', and there is no such dataset with traces", "own_answer",
+        "did you mean 'own_answers'?"),
     "dataset of a domain without traces": Mistake(
         SUBJECTS, "own_answers: {prompts: 40}", "truth: {limit: 40}",
         "domain 'sums' sets 'truth', and there is no such dataset with traces", "truth", "valid here: own_answers, taught"),
     "extends of nothing": Mistake(
-        SPEC, "tracking:", "define: {scales: {micro: {extends: nan0}}}\ntracking:", "there is no scale 'nan0' to extend", "nan0",
+        SPEC, "tracking:", "define: {scales: {micro: {extends: nan0}}}\ntracking:", "there is no scale 'nan0' to extend",
+        "nan0",
         "did you mean 'nano'?"),
     "extends of itself": Mistake(
         SPEC, "tracking:", "define: {scales: {micro: {extends: micro}}}\ntracking:", "there is no scale 'micro' to extend",
@@ -256,10 +272,12 @@ MISTAKES = {
     "name of a definition": Mistake(
         SPEC, "tracking:", "define: {methods: {a b: {}}}\ntracking:", f"'define.methods.a b': 'a b' {NAME}", "a b"),
     "name of a shell variable": Mistake(
-        PLACES, 'OMP_NUM_THREADS: "1"', '"A; reboot": x', "'environments.train.exports.A; reboot': 'A; reboot' is no name of a "
+        PLACES, 'OMP_NUM_THREADS: "1"', '"A; reboot": x',
+        "'environments.train.exports.A; reboot': 'A; reboot' is no name of a "
         "shell variable", '"A; reboot"'),
     "name of a variable to unset": Mistake(
-        PLACES, "[ROCR_VISIBLE_DEVICES]", "[$(reboot)]", "'environments.train.unsets.0': '$(reboot)' is no name of a shell variable",
+        PLACES, "[ROCR_VISIBLE_DEVICES]", "[$(reboot)]",
+        "'environments.train.unsets.0': '$(reboot)' is no name of a shell variable",
         "$(reboot)"),
     "partition of two lines": Mistake(
         PLACES, "partition: main-cpu", 'partition: "a\\n#SBATCH --x"',
@@ -276,7 +294,8 @@ MISTAKES = {
         "'resources.cpu.time': '0:00' is no limit: Slurm reads 0 as for ever", "0:00"),
     "memory without a unit": Mistake(
         PLACES, "cpus: 4, mem: 32G}\n      train: {partition", 'cpus: 4, mem: "32"}\n      train: {partition',
-        "'resources.cpu.mem': '32' is no Slurm size: a number and K, M, G or T, such as 32G; or 0, all of a node's memory", '"32"'),
+        "'resources.cpu.mem': '32' is no Slurm size: a number and K, M, G or T, such as 32G; or 0, all of a node's "
+        "memory", '"32"'),
     "memory in another's unit": Mistake(
         PLACES, "cpus: 4, mem: 32G}\n      train: {partition", "cpus: 4, mem: 32GiB}\n      train: {partition",
         "'resources.cpu.mem': '32GiB' is no Slurm size: a number and K, M, G or T, such as 32G; or 0, all of a node's memory",
@@ -284,22 +303,24 @@ MISTAKES = {
     # starts
     "starts in a circle": Mistake(
         SUBJECTS, "        pretrain:\n          domains: [sums, facts, refusals]\n          settings:\n            model",
-        "        pretrain:\n          start: safe\n          domains: [sums, facts, refusals]\n          settings:\n            model",
+        "        pretrain:\n          start: safe\n          domains: [sums, facts, refusals]\n          settings:\n  "
+        "          model",
         "starts go round in a circle: base -> safe -> base", "prompt"),
     "start from nowhere": Mistake(
-        SPEC, "scale: [nano]", "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: {}}, "
+        SPEC, "scale: [nano]",
+        "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: {}}, "
         "safe: {prompt: {}}}}}}", "a start needs 'hub' and 'revision', or 'pretrain'", "{prompt: {}}, safe"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_has_one_message_at_its_place_and_changes_nothing(name: str, compiled: Project) -> None:
+def test_a_mistake_has_one_message_at_its_place_and_changes_nothing(name: str, scratch: Project) -> None:
     mistake = MISTAKES[name]
-    compiled.edit(mistake.file, mistake.old, mistake.new)
-    before = compiled.snapshot()
-    result = compiled.lethe("compile", "specs/toy.yaml")
+    scratch.edit(mistake.file, mistake.old, mistake.new)
+    before = scratch.snapshot()
+    result = scratch.lethe("compile", "specs/toy.yaml")
     assert (result.code, result.out) == (1, ""), result
-    assert compiled.snapshot() == before
+    assert scratch.snapshot() == before
     assert "Traceback" not in result.err
     place, message = result.err.split("\n\n")[0].split(": error: ")
     lines = message.split("\n  ")
@@ -309,7 +330,7 @@ def test_a_mistake_has_one_message_at_its_place_and_changes_nothing(name: str, c
     assert source[caret.index("^") :].startswith(mistake.at)
     assert (lines[3].strip() if len(lines) > 3 else "") == (f"hint: {mistake.hint}" if mistake.hint else "")
     assert len(result.errors) == 1, result.err
-    assert_true_place(compiled, place, mistake.at)
+    assert_true_place(scratch, place, mistake.at)
 
 
 def assert_true_place(project: Project, place: str, text: str) -> None:

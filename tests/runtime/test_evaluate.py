@@ -19,7 +19,10 @@ from runtime.rows import read_rows, write_rows
 
 MakeJob = Callable[..., Job]
 
-TASKS = [{"name": "math", "grader": "math", "items": 12}, {"name": "safety", "grader": "refusal", "items": 9}]
+TASKS: list[dict[str, Any]] = [
+    {"name": "math", "grader": "math", "items": 12},
+    {"name": "safety", "grader": "refusal", "items": 9},
+]
 CONFIG: dict[str, Any] = {
     "suite": "micro",
     "version": 1,

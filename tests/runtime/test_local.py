@@ -107,6 +107,7 @@ def test_a_failure_is_explained_and_takes_along_only_what_needs_it(tree: Tree) -
 @pytest.mark.parametrize(
     ("body", "why"),
     [
+        ("exit 3", "exit code 3: some results are missing"),
         ("exit 65", "exit code 65: an input is missing or not what it was compiled against"),
         ("exit 75", "exit code 75: ended early; it goes on from its checkpoint when run again"),
         ("kill -SEGV $$", "ended by SIGSEGV"),
@@ -129,9 +130,9 @@ def test_what_failed_runs_again_and_only_its_new_output_is_shown(tree: Tree) -> 
 
 
 def test_the_ledger_says_why(tree: Tree) -> None:
-    tree.add("train/x", body="exit 3")
+    tree.add("train/x", body="exit 4")
     tree.close().submit(environment=COLD)
-    assert (tree.store / "ledger/toy.tsv").read_text().splitlines()[-1].endswith("\texit code 3")
+    assert (tree.store / "ledger/toy.tsv").read_text().splitlines()[-1].endswith("\texit code 4")
 
 
 # ---- stopping -------------------------------------------------------------------------------------------------------------
@@ -222,14 +223,14 @@ def on_a_terminal(tree: Tree, **more: str) -> str:
 
 def progress(done: int) -> str:
     text = json.dumps({"done": done, "total": 10})
-    return f"{MAKE_TRACES}; echo '{text}' > \"$LETHE_OUT/PROGRESS.json\"; sleep 0.8"
+    return f"{MAKE_TRACES}; echo '{text}' > \"$LETHE_OUT/PROGRESS.json\"; sleep 1.5"
 
 
 def test_a_terminal_has_one_line_that_says_who_runs_how_far(tree: Tree) -> None:
     tree.add("train/x", body=progress(4))
     tree.add("train/y", body=progress(9))
     shown = on_a_terminal(tree.close(), LETHE_JOBS="2")
-    assert re.search(r"\r\033\[K0/2 done  0\.\d s  train/x 40%  train/y 90%", shown)
+    assert re.search(r"\r\033\[K0/2 done  \d\.\d s  train/x 40%  train/y 90%", shown)
     assert "\033[32mtoy: all 2 jobs are done" in shown
 
 

@@ -10,7 +10,7 @@ import pytest
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.rows import read_rows, read_split, write_rows
+from runtime.rows import Row, read_rows, read_split, write_rows
 
 MakeJob = Callable[..., Job]
 
@@ -58,6 +58,6 @@ def test_a_missing_and_an_empty_file_are_named(tmp_path: Path) -> None:
 
 
 def test_rows_come_back_as_they_were_whatever_their_letters(tmp_path: Path) -> None:
-    rows = [{"id": "a", "prompt": "Für\u2028\u0085 \n\\"}, {"id": "b", "n": 1.5, "flags": [True, None]}]
+    rows: list[Row] = [{"id": "a", "prompt": "Für\u2028\u0085 \n\\"}, {"id": "b", "n": 1.5, "flags": [True, None]}]
     write_rows(tmp_path / "rows.jsonl", rows)
     assert read_rows(tmp_path / "rows.jsonl") == rows

@@ -155,6 +155,13 @@ def test_the_store_is_the_options_then_the_variables_then_the_plans(tree: Tree, 
     assert "done" in call(tree, "--store", str(tree.store), environment={"LETHE_STORE": elsewhere}).stdout
 
 
+def test_a_store_may_be_relative_to_the_root(tree: Tree) -> None:
+    finish(tree, "train/x")
+    plan = tree.generated / "plan.json"
+    plan.write_text(plan.read_text().replace('"store": "store"', '"store": "$LETHE_ROOT/store"'))
+    assert "done" in call(tree).stdout
+
+
 def test_a_store_that_this_shell_does_not_know_is_asked_for(tree: Tree) -> None:
     plan = tree.generated / "plan.json"
     plan.write_text(plan.read_text().replace('"store": "store"', '"store": "$SCRATCH_OF_NOBODY/lethe"'))
@@ -176,7 +183,7 @@ def test_the_json_has_every_job_and_the_counts(tree: Tree) -> None:
     finish(tree, "prepare/a")
     document = json.loads(call(tree, "--json").stdout)
     assert (document["lethe"], document["study"], document["store"]) == (1, "toy", str(tree.store))
-    assert document["counts"] == {"done": 1, "running": 0, "queued": 0, "waiting": 0, "failed": 0, "never": 2}
+    assert document["counts"] == {"done": 1, "running": 0, "queued": 0, "waiting": 0, "failed": 0, "cancelled": 0, "never": 2}
     assert [job["job"] for job in document["jobs"]] == list(tree.jobs)
 
 
@@ -212,6 +219,20 @@ def test_a_job_that_can_never_start_says_what_helps(slurm: Tree) -> None:
     lines = call(slurm).stdout.splitlines()
     assert "failed: prepare/b: FAILED, NonZeroExitCode" in lines
     assert "waiting: train/x: a job that it needs has failed; submit_all.sh gives it new parents" in lines
+
+
+def test_what_was_withdrawn_is_not_called_failed(slurm: Tree) -> None:
+    queue(slurm, (6, "prepare/b", "FAILED", "NonZeroExitCode"), (9, "train/x", "CANCELLED", "DependencyNeverSatisfied"))
+    note(slurm, "submitted", "prepare/a", 4)
+    answer(slurm.root.parent, "sacct", "4|CANCELLED by 1001|0:0\n")
+    assert {job: item["state"] for job, item in states(slurm).items()} == {
+        "prepare/a": "cancelled",
+        "prepare/b": "failed",
+        "train/x": "cancelled",
+    }
+    assert [line for line in call(slurm).stdout.splitlines() if line.startswith("failed")] == [
+        "failed: prepare/b: FAILED, NonZeroExitCode"
+    ]
 
 
 def test_of_several_attempts_the_newest_counts(slurm: Tree) -> None:
