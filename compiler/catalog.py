@@ -193,14 +193,15 @@ SECTIONS: Mapping[str, type[Strict]] = {
 }
 
 Definition = TypeVar("Definition", bound=Strict)
+Key = tuple[str, str]  # a definition's section and name
 
 
 @dataclass(frozen=True)
 class Catalog:
     """Every definition a study can name, with where each of its values stands."""
 
-    models: Mapping[tuple[str, str], Strict]
-    trees: Mapping[tuple[str, str], Tree]
+    models: Mapping[Key, Strict]
+    trees: Mapping[Key, Tree]
 
     def get(self, kind: type[Definition], name: str, asked: Position) -> Definition:
         """The definition of that kind and name. Raises SpecError at `asked`, the place that names it."""
@@ -225,11 +226,13 @@ class Catalog:
 
 def read_catalog(folders: Sequence[Path], study: Tree) -> Catalog:
     """The definitions in `folders`, later folders and then the study's own on top. Raises SpecError."""
-    trees: dict[tuple[str, str], Tree] = {}
-    for folder in folders:
-        trees.update(_catalog_trees(folder, trees))
-    trees.update(_own_definitions(study, trees))
-    models: dict[tuple[str, str], Strict] = {}
+    layers = [_layer(folder) for folder in folders]
+    if study.data.get("define"):
+        layers.append(_definitions(study.below(("define",))))
+    trees: dict[Key, Tree] = {}
+    for layer in layers:
+        trees.update({key: _whole(key, layer, trees) for key in layer})
+    models: dict[Key, Strict] = {}
     wrong: list[Diagnostic] = []
     for key, tree in sorted(trees.items()):
         try:
@@ -262,55 +265,59 @@ def _unknown(
             yield Diagnostic(at, f"domain '{domain}' sets '{name}', and there is no such {what}", nearest(name, known))
 
 
-def _catalog_trees(folder: Path, below: Mapping[tuple[str, str], Tree]) -> dict[tuple[str, str], Tree]:
-    """Every definition in `folder`. A name defined twice in one section is an error; one that `below` has is replaced."""
+def _layer(folder: Path) -> dict[Key, Tree]:
+    """Every definition in `folder`. A name defined twice in one section is an error."""
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise spec_error(Position(str(folder)), "the catalog's folder holds no YAML file", "see 'catalog' in the spec")
-    trees: dict[tuple[str, str], Tree] = {}
+    trees: dict[Key, Tree] = {}
     for file in files:
-        for key, tree in _definitions(read_tree(file)):
+        for key, tree in _definitions(read_tree(file)).items():
             if key in trees:
                 raise spec_error(tree.at(()), f"{key[0][:-1]} '{key[1]}' is defined twice", f"first at {trees[key].at(())}")
-            trees[key] = _extended(tree, key, {**below, **trees})
+            trees[key] = tree
     return trees
 
 
-def _own_definitions(study: Tree, catalog: Mapping[tuple[str, str], Tree]) -> dict[tuple[str, str], Tree]:
-    if not study.data.get("define"):
-        return {}
-    found = _definitions(study.below(("define",)))
-    return {key: _extended(tree, key, catalog) for key, tree in found}
-
-
-def _definitions(tree: Tree) -> list[tuple[tuple[str, str], Tree]]:
+def _definitions(tree: Tree) -> dict[Key, Tree]:
     """The definitions of one file or of a study's `define`, with their section's name checked."""
-    found = []
+    found: dict[Key, Tree] = {}
     for section, entries in tree.data.items():
         if section not in SECTIONS:
             raise spec_error(tree.key_at((section,)), f"unknown section '{section}'", nearest(section, SECTIONS))
         if not isinstance(entries, dict):
             raise spec_error(tree.at((section,)), f"section '{section}' must map names to definitions")
-        found += [((section, name), tree.below((section, name))) for name in entries]
+        found.update({(section, name): tree.below((section, name)) for name in entries})
     return found
 
 
-def _extended(tree: Tree, key: tuple[str, str], known: Mapping[tuple[str, str], Tree]) -> Tree:
-    """`tree` on top of the definition that its `extends` names, if it names one."""
-    if not isinstance(tree.data, dict):
-        return tree
-    if "extends" not in tree.data:
-        slip = closest("extends", set(tree.data) - set(SECTIONS[key[0]].model_fields))
-        if slip:
-            raise spec_error(tree.key_at((slip,)), f"unknown key '{slip}'", nearest(slip, ["extends"]))
-        return tree
-    parent = known.get((key[0], str(tree.data["extends"])))
+def _whole(key: Key, layer: Mapping[Key, Tree], below: Mapping[Key, Tree], chain: tuple[str, ...] = ()) -> Tree:
+    """A definition of a layer on top of what it extends: another one of the layer, wherever it stands, or one from below."""
+    tree, (section, name) = layer[key], key
+    parent = _parent(tree, section)
     if parent is None:
-        names = [name for section, name in known if section == key[0]]
-        message = f"there is no {key[0][:-1]} '{tree.data['extends']}' to extend"
-        raise spec_error(tree.at(("extends",)), message, nearest(str(tree.data["extends"]), names))
-    data = {name: value for name, value in tree.data.items() if name != "extends"}
-    return merged(parent, Tree(tree.file, data, tree.values, tree.keys))
+        return tree
+    at = tree.at(("extends",))
+    if name in chain:
+        raise spec_error(at, f"definitions extend each other in a circle: {' -> '.join([*chain, name])}")
+    data = {field: value for field, value in tree.data.items() if field != "extends"}
+    over = Tree(tree.file, data, tree.values, tree.keys)
+    if parent != name and (section, parent) in layer:
+        return merged(_whole((section, parent), layer, below, (*chain, name)), over)
+    if (section, parent) in below:
+        return merged(below[section, parent], over)
+    names = [known for found, known in [*below, *layer] if found == section and known != name]
+    raise spec_error(at, f"there is no {section[:-1]} '{parent}' to extend", nearest(parent, names))
+
+
+def _parent(tree: Tree, section: str) -> str | None:
+    """What a definition says that it extends."""
+    if not isinstance(tree.data, dict):
+        return None
+    slip = closest("extends", set(tree.data) - {"extends", *SECTIONS[section].model_fields})
+    if slip:
+        raise spec_error(tree.key_at((slip,)), f"unknown key '{slip}'", nearest(slip, ["extends"]))
+    return str(tree.data["extends"]) if "extends" in tree.data else None
 
 
 def merged(under: Tree, over: Tree) -> Tree:

@@ -143,7 +143,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    return _runtime("report", options)
+    return _runtime("table", options)
 
 
 def _runtime(verb: str, options: argparse.Namespace) -> int:

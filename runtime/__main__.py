@@ -63,6 +63,10 @@ def _do(arguments: Namespace) -> int:
             from runtime.status import show
 
             return show(arguments.plan, arguments.store, as_json=arguments.json)
+        case "table":
+            from runtime.report import command
+
+            return command(arguments.plan, arguments.store, arguments.json)
         case "local":
             from runtime.local import execute
 
@@ -117,10 +121,15 @@ def _parser() -> ArgumentParser:
     for name, text in about.items():
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
-    status = verbs.add_parser("status", help="count a study's jobs by state; list what failed, with its log")
-    status.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
-    status.add_argument("--json", action="store_true", help="print one JSON document")
-    status.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
+    whole = {
+        "status": "count a study's jobs by state; list what failed, with its log",
+        "table": "compare a study's scores, before and after; name what is missing",
+    }
+    for name, text in whole.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
+        verb.add_argument("--json", action="store_true", help="print one JSON document")
+        verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
     local = verbs.add_parser("local", help="run the listed scripts on this machine (submit_all.sh calls this)")
     for option in ("study", "generated", "store", "done"):
         local.add_argument(f"--{option}", type={"study": str, "done": int}.get(option, Path), required=True)

@@ -26,6 +26,7 @@ from typing import Any
 
 from runtime import ledger, markers
 from runtime.errors import JobError
+from runtime.store import folder_of
 
 STATES = ("done", "running", "queued", "waiting", "failed", "cancelled", "never")
 INCOMPLETE = 3
@@ -93,23 +94,9 @@ def _read(path: Path, store: Path | None) -> _Study:
         raise JobError(f"{path}: cannot read this plan ({error.strerror}); it is generated/STUDY/plan.json") from error
     except (ValueError, KeyError, TypeError) as error:
         raise JobError(f"{path}: not a plan ({error}); compile the study again") from error
-    folder = store or _store(path, written)
+    folder = folder_of(path, written, store)
     entries = ledger.latest(ledger.read(ledger.path_of(folder, name)))
     return _Study(name, executor == "slurm", folder, jobs, entries)
-
-
-def _store(plan: Path, written: str) -> Path:
-    """Return the folder that submit_all.sh would use: LETHE_STORE, else the plan's own, relative to the repository."""
-    named = os.environ.get("LETHE_STORE")
-    if named:
-        return Path(named).absolute()
-    root = plan.absolute().parent.parent.parent
-    expanded = os.path.expandvars(written.replace("$LETHE_ROOT", str(root)))
-    if "$" in expanded:
-        raise JobError(
-            f"{plan}: the store is {written}, which this shell does not know; pass --store or set LETHE_STORE"
-        )
-    return root / expanded
 
 
 def states_of(study: _Study) -> list[State]:

@@ -44,6 +44,8 @@ READ_AT_IMPORT = (
 )
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 BACKLOG = 256
+PYTHON = str(Path(sys.prefix).resolve())
+CODE = str(Path(__file__).resolve().parent)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Request:
     argv: Sequence[str]
     folder: str
     environment: Mapping[str, str]
-    python: str = sys.prefix
-    code: str = str(Path(__file__).parent)
+    python: str = PYTHON
+    code: str = CODE
 
     def decisive(self) -> tuple[str, str, dict[str, str]]:
         """Return what must be equal for two requests to be served by one process."""
@@ -230,8 +232,8 @@ def _receive(line: socket.socket) -> tuple[Request, list[int]] | None:
 
 def _refusal(server: _Server, request: Request) -> str | None:
     if server.first is None:
-        if (request.python, request.code) != (sys.prefix, str(Path(__file__).parent)):
-            return f"the warm process is {sys.prefix} with {Path(__file__).parent}"
+        if (request.python, request.code) != (PYTHON, CODE):
+            return f"the warm process is {PYTHON} with {CODE}, this one is {request.python} with {request.code}"
         server.first = request
         _import_all(request.environment)
     if request.decisive() != server.first.decisive():

@@ -21,8 +21,8 @@ from runtime.report.tables import coloured, text
 INCOMPLETE = 3
 
 
-def command(plan: Path, store: Path, json: bool) -> int:
-    """`python -m runtime report PLAN`: recompute the report from the store, show it, write its files, say where they are.
+def command(plan: Path, store: Path | None, json: bool) -> int:
+    """`python -m runtime table PLAN`: recompute the report from the store, show it, write its files, say where they are.
 
     Returns 3 while results are missing or in error, which the output names with their reasons, and 0 otherwise. The files go
     to the report job's own folder once they are complete, to `report/STUDY/` in the store until then.

@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime import markers
 from runtime.errors import JobError
+from runtime.store import folder_of
 from runtime.report.results import Source
 
 SHORT = 12  # hex digits of a fingerprint in a folder's name
@@ -67,11 +68,12 @@ class Plan:
         return markers.is_done(self.folder(job), self.jobs[job]["fingerprint"])
 
 
-def read(path: Path, store: Path) -> Plan:
-    """Read a plan.json. Raises JobError where there is none, or it is none."""
+def read(path: Path, store: Path | None) -> Plan:
+    """Read a plan.json, with the store it names unless `store` is given. Raises JobError where there is none, or it is none."""
     try:
-        jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-        return Plan({job["id"]: job for job in jobs}, store.absolute())
+        found = json.loads(path.read_text(encoding="utf-8"))
+        folder = store.absolute() if store else folder_of(path, found["store"], None)
+        return Plan({job["id"]: job for job in found["jobs"]}, folder)
     except OSError as error:
         raise JobError(f"{path}: cannot read this plan ({error.strerror}); compile the study first") from error
     except (ValueError, KeyError, TypeError) as error:

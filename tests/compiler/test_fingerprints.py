@@ -122,16 +122,20 @@ def test_how_a_job_is_run_changes_no_fingerprint(name: str, shared: Project, tmp
 
 # --- what changes jobs and their descendants ------------------------------------------------------------------------------
 
-# (path of a setting, with dots; the jobs that it decides, as a pattern)
+# (file; path of a setting, with dots; the jobs that it decides, as a pattern). The first that matches holds: a domain, a
+# method or a rule hides some of the algorithms' settings.
 DECIDED = [
     (SUBJECTS, r"domains\.(\w+)\.settings\.(seed|train|eval)", r"prepare/\1"),
     (SUBJECTS, r"domains\.(\w+)\.algorithms\.sft\.max_length", r"train/(gt|rs)_sft_\1_.*|train/staged_\1_.*\.1_sft"),
     (SUBJECTS, r"domains\.(\w+)\.datasets\.own_answers\.prompts", r"generate/own_answers_\1_.*"),
     (SUBJECTS, r"scales\.nano\.starts\.(\w+)\.pretrain\.settings\..*", r"pretrain/\1_nano"),
     (SUBJECTS, r"suites\.(\w+)\.settings\..*", r"evaluate/.*\.\1"),
+    (RECIPES, r"algorithms\.sft\.settings\.lr", r"train/gt_sft_sums_.*|train/rs_sft_.*|train/staged_.*\.1_sft"),
     (RECIPES, r"algorithms\.sft\.settings\..*", r"train/(gt|rs)_sft_.*|train/staged_.*\.1_sft"),
+    (RECIPES, r"algorithms\.grpo\.settings\.lr", r"train/on_rl_.*"),
     (RECIPES, r"algorithms\.grpo\.settings\..*", r"train/(on_rl|staged)_\w*"),
     (RECIPES, r"datasets\.(truth|prompts|own_answers)\.settings\..*", r"build/\1_.*"),
+    (RECIPES, r"datasets\.own_answers\.traces\.settings\.prompts", r"generate/own_answers_facts_.*"),
     (RECIPES, r"datasets\.own_answers\.traces\.settings\..*", r"generate/own_answers_.*"),
     (RECIPES, r"methods\.staged\.stages\.1\.settings\.lr", r"train/staged_\w*"),
     ("toy.yaml", r"rules\.1\.to\.sft\.lr", r"train/gt_sft_facts_.*"),
@@ -168,10 +172,10 @@ def settings_of(file: str, text: str) -> list[tuple[str, yaml.ScalarNode, str]]:
     """Every setting of a file that decides something, with the pattern of the jobs that it decides."""
     found = []
     for path, node in leaves(yaml.compose(text)):
-        for where, pattern, jobs in DECIDED:
-            match = re.fullmatch(pattern, path) if where == file else None
-            if match and not path.endswith(UNMOVABLE):
-                found.append((path, node, jobs.replace(r"\1", match[match.re.groups and 1])))
+        matches = [(re.fullmatch(pattern, path), jobs) for where, pattern, jobs in DECIDED if where == file]
+        decided = [jobs.replace(r"\1", match[match.re.groups and 1]) for match, jobs in matches if match]
+        if decided and not path.endswith(UNMOVABLE):
+            found.append((path, node, decided[0]))
     return found
 
 
@@ -182,19 +186,16 @@ def test_a_setting_changes_the_jobs_it_decides_and_what_follows_from_them(file: 
     path = project.root / "specs" / file
     text = path.read_text()
     cases = settings_of(file, text)
-    chosen = cases if len(cases) < 30 else random.Random(file).sample(cases, 30)
-    for name, node, pattern in chosen:
+    for name, node, pattern in random.Random(file).sample(cases, min(30, len(cases))):
         value = other(name, node.value)
         path.write_text(text[: node.start_mark.index] + value + text[node.end_mark.index :])
-        result = project.lethe("diff", "specs/toy.yaml")
-        assert result.code == 0, f"{name}: {value}: {result.err}"
         project.compile()
         now = fingerprints(project)
         changed = {job for job, found in jobs.items() if now.get(job) != found["fingerprint"]}
         own = {job for job in jobs if re.fullmatch(pattern, job)}
         assert own, f"{name} decides no job"
         assert changed == descendants(jobs, own), f"{name}: {value}"
-    assert len(chosen) >= 2
+    assert len(cases) >= 3
 
 
 # --- the code --------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,15 @@ def test_another_environment_runs_cold_and_says_so(warm: Warm) -> None:
     code, shown, wrong = warm.ask("--help", OMP_NUM_THREADS="2")
     assert (code, shown) == (0, "cold\n")
     assert wrong == "starting cold: the warm process was started for another environment\n"
+
+
+def test_other_code_runs_cold_and_says_so(warm: Warm, tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    warm.ask("--help")
+    command = [sys.executable, "-c", CLIENT, warm.address, "--help"]
+    found = subprocess.run(command, cwd=tmp_path, env=warm.environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "cold\n"
+    assert "starting cold:" in found.stderr
 
 
 def test_a_variable_that_no_import_reads_is_the_jobs_own_affair(warm: Warm) -> None:
