@@ -31,11 +31,12 @@ class CrossFieldRule(Strict):
 
 
 class BackendFile(Strict):
-    """What `backend.yaml` says of a backend."""
+    """What `backend.yaml` says of a backend: `reads` is the type of dataset that an algorithm trains on."""
 
     about: str
     environment: Name
     outputs: dict[Name, str]
+    reads: dict[Name, str] = Field(default_factory=dict)
     dataset_format: str = "jsonl"
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
 
@@ -48,6 +49,7 @@ class Part:
     what: str
     environment: str
     output: str | None
+    reads: str | None
     dataset_format: str
     schema: Mapping[str, Any]
     config: Template
@@ -103,8 +105,8 @@ def environment() -> Environment:
 
 def part(backend: str, what: str, asked: Position) -> Part:
     """The part of a backend. Raises SpecError at `asked`, the place that names the backend, when there is none."""
-    names = [folder.parent.name for folder in TEMPLATES.glob("backends/*/backend.yaml")]
-    if backend not in names:
+    if not (TEMPLATES / "backends" / backend / "backend.yaml").is_file():
+        names = [folder.parent.name for folder in TEMPLATES.glob("backends/*/backend.yaml")]
         raise spec_error(asked, f"there is no backend '{backend}'", nearest(backend, names))
     found = _part(backend, what)
     if found is None:
@@ -122,7 +124,7 @@ def _part(backend: str, what: str) -> Part | None:
     about = parse(BackendFile, read_tree(folder / "backend.yaml"))
     return Part(
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
-        dataset_format=about.dataset_format, schema=json.loads(schema.read_text(encoding="utf-8")),
+        reads=about.reads.get(what), dataset_format=about.dataset_format, schema=json.loads(schema.read_text(encoding="utf-8")),
         config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
     )  # fmt: skip

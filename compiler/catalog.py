@@ -274,7 +274,8 @@ def _layer(folder: Path) -> dict[Key, Tree]:
     for file in files:
         for key, tree in _definitions(read_tree(file)).items():
             if key in trees:
-                raise spec_error(tree.at(()), f"{key[0][:-1]} '{key[1]}' is defined twice", f"first at {trees[key].at(())}")
+                first = trees[key].key_at(())
+                raise spec_error(tree.key_at(()), f"{key[0][:-1]} '{key[1]}' is defined twice", f"first at {first}")
             trees[key] = tree
     return trees
 

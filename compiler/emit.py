@@ -90,7 +90,8 @@ def plan_page(plan: Plan) -> str:
     """PLAN.md."""
     kinds = [_kind_row(kind, [job for job in plan.jobs if job.kind == kind]) for kind in _kinds(plan)]
     total = sum(row["gpu_hours"] for row in kinds)
-    return _render("PLAN.md.j2", plan=plan, kinds=kinds, gpu_hours=total)
+    cells = {cell.id for cell in plan.cells}
+    return _render("PLAN.md.j2", plan=plan, kinds=kinds, gpu_hours=total, cells=cells)
 
 
 def gpu_hours(job: Job) -> float:

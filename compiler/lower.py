@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from compiler.backends import Part
 from compiler.catalog import (
     Algorithm,
     Catalog,
@@ -40,6 +41,7 @@ def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec
     planner = _Planner(study, tree, catalog, workshop)
     cells = tuple(planner.cell(cell) for cell in expansion.cells)
     planner.report(cells)
+    planner.warn_of_backends()
     if workshop.wrong:
         raise SpecError(workshop.wrong)
     return Plan(
@@ -85,7 +87,7 @@ class _Planner:
         last = number == len(method.stages) - 1
         name = cell.id if last else f"{cell.id}.{number + 1}_{stage.algorithm}"
         data_at = self.catalog.at("methods", cell.method, ("stages", number, "dataset"))
-        data = self.dataset(cell, stage, data_at, part.dataset_format)
+        data = self.dataset(cell, stage, data_at, part)
         self.warn_unless_known("algorithms", stage.algorithm, "algorithm")
         trained = self.workshop.make(
             Request(
@@ -100,7 +102,6 @@ class _Planner:
 
     def convert(self, trained: Job, name: str, cell: Cell, at: Position) -> Job:
         """A checkpoint that every consumer reads, from the trainer's own shards."""
-        self.warn_unless_known("kinds", "convert", "job kind")
         return self.workshop.make(
             Request(
                 id=f"convert/{name}", kind="convert", backend=trained.backend, what="convert", resources="cpu",
@@ -121,9 +122,15 @@ class _Planner:
                 settings = merged(settings, Tree(rule.position.file, {rule.setting: rule.value}, at, at))
         return settings
 
-    def dataset(self, cell: Cell, stage: Stage, at: Position, file_format: str) -> Job:
-        """What a stage trains on."""
-        dataset = self.catalog.get(Dataset, stage.dataset, at)
+    def dataset(self, cell: Cell, stage: Stage, at: Position, part: Part) -> Job:
+        """What a stage trains on, of the type and in the format that its algorithm's backend reads."""
+        dataset, file_format = self.catalog.get(Dataset, stage.dataset, at), part.dataset_format
+        if dataset.type != part.reads:
+            message = f"algorithm '{stage.algorithm}' trains on {part.reads}; dataset '{stage.dataset}' is {dataset.type}"
+            fitting = [
+                name for name in self.catalog.names("datasets") if self.catalog.get(Dataset, name, at).type == part.reads
+            ]
+            raise spec_error(at, message, f"valid here: {', '.join(sorted(fitting))}")
         inputs = {"rows": self.rows(cell.domain)}
         name = f"{stage.dataset}_{cell.domain}"
         if dataset.traces:
@@ -229,7 +236,6 @@ class _Planner:
             raise spec_error(at, "a start needs 'hub' and 'revision', or 'pretrain'")
         if len(revision) != 40:
             self.warnings.add(f"{hub} is named at revision '{revision}', which can move; name a commit")
-        self.warn_unless_known("kinds", "fetch", "job kind")
         settings = Tree(at.file, {"hub": hub, "revision": revision}, {(): at})
         return self.workshop.make(
             Request(
@@ -315,6 +321,10 @@ class _Planner:
             asked = self.catalog.at("scales", scale, ("starts", seen[-1], "pretrain", "start"))
             seen.append(here.start)
             here = self.start_of(here.start, scale, asked).pretrain
+
+    def warn_of_backends(self) -> None:
+        for job in self.workshop.unique_jobs():
+            self.warn_unless_known("backends", job.backend, "backend")
 
     def warn_unless_known(self, known: str, name: str, what: str) -> None:
         if name not in self.workshop.manifest[known]:

@@ -92,7 +92,8 @@ class Workshop:
 
     def _same(self, known: Request, request: Request) -> Job:
         """The job of an earlier request of this id, which must have asked for the same."""
-        if _asks(known) != _asks(request):
+        taken = self.part(request.backend, request.what, request.asked).takes("settings")
+        if _asks(known, taken) != _asks(request, taken):
             message = f"two different jobs would have the name '{request.id}'"
             raise spec_error(request.asked, message, "name the definitions differently")
         return self.jobs[request.id]
@@ -132,10 +133,11 @@ class Workshop:
         }  # fmt: skip
 
 
-def _asks(request: Request) -> tuple[Any, ...]:
-    """What makes two requests of one id the same."""
+def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:
+    """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
     inputs = {name: job.fingerprint for name, job in request.inputs.items()}
-    return request.settings.data, request.execution.data, inputs, dict(request.given), request.output
+    given = {name: value for name, value in request.given.items() if name in taken}
+    return request.settings.data, request.execution.data, inputs, given, request.output
 
 
 def _edge(name: str, made: Job, *, required: bool) -> Edge:

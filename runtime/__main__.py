@@ -48,9 +48,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)
         return 130
-    except (
-        Exception
-    ):  # the process's edge: whatever else a job raises is a bug, and must not look like a user's mistake
+    except Exception:  # the process's edge: whatever else a job raises is a bug, and must not look like a user's mistake
         import traceback
 
         traceback.print_exc()
@@ -113,7 +111,7 @@ def _parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    about = {name: kind["about"] for name, kind in manifest()["kinds"].items()}
+    about = {name: kind["about"] for name, kind in manifest()["kinds"].items() if not kind.get("external")}
     about |= {
         "begin": "check the inputs of a job that another program does",
         "finish": "check that program's output and write the done-marker",
@@ -133,9 +131,7 @@ def _parser() -> ArgumentParser:
     local = verbs.add_parser("local", help="run the listed scripts on this machine (submit_all.sh calls this)")
     for option in ("study", "generated", "store", "done"):
         local.add_argument(f"--{option}", type={"study": str, "done": int}.get(option, Path), required=True)
-    local.add_argument(
-        "list", type=Path, metavar="LIST", help="lines of job, fingerprint, after, ended, divided by tabs"
-    )
+    local.add_argument("list", type=Path, metavar="LIST", help="lines of job, fingerprint, after, ended, divided by tabs")
     warm = verbs.add_parser("warm", help="keep a process with the imports done, for jobs on this machine")
     warm.add_argument("socket", metavar="SOCKET", help="where to listen")
     return parser

@@ -39,9 +39,7 @@ def run(kind: str, path: Path) -> None:
     """Do the native job whose contract is at `path`, unless it is done. Raises JobError or whatever the job raises."""
     contract = _open(path)
     if contract.kind != kind:
-        raise JobError(
-            f"{path} is the contract of a {contract.kind} job; use: python -m runtime {contract.kind} {path}"
-        )
+        raise JobError(f"{path} is the contract of a {contract.kind} job; use: python -m runtime {contract.kind} {path}")
     _check_version(contract)
     if _already_done(contract):
         return

@@ -51,9 +51,7 @@ def load(path: Path, store: Path) -> Contract:
 
 def _contract(fields: Mapping[str, Any], path: Path, store: Path) -> Contract:
     if fields["lethe"] != VERSION:
-        raise JobError(
-            f"{path}: a contract of format {fields['lethe']}, but this runtime reads {VERSION}; compile again"
-        )
+        raise JobError(f"{path}: a contract of format {fields['lethe']}, but this runtime reads {VERSION}; compile again")
     generated = next(folder.parent for folder in path.absolute().parents if folder.name == "jobs")
     return Contract(
         job=fields["job"],

@@ -76,7 +76,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Running:
-    """A script under way. `log_from` is the byte where its log begins; `since` is on the monotonic clock."""
+    """A script under way. `log_from` is the byte where its log begins; the times are the monotonic and the wall clock's."""
 
     task: Task
     process: subprocess.Popen[bytes]
@@ -205,6 +205,7 @@ def _start_ready(state: _Run) -> None:
 def _start(state: _Run, task: Task) -> Running:
     path = state.place.log(task.job)
     script = state.place.generated / "jobs" / f"{task.job}.sh"
+    since, started = time.monotonic(), time.time()
     with path.open("ab") as log:
         offset = log.tell()
         process = subprocess.Popen(
@@ -217,7 +218,7 @@ def _start(state: _Run, task: Task) -> Running:
             start_new_session=True,
         )
     _note(state, task, "started", process.pid)
-    return Running(task, process, time.monotonic(), time.time(), offset)
+    return Running(task, process, since, started, offset)
 
 
 def _note(state: _Run, task: Task, event: str, number: int, note: str = "") -> None:
@@ -308,9 +309,7 @@ def _end_all(state: _Run, stop: _Stop) -> int:
         _signal(item, signal.SIGKILL)
         item.process.wait()
         _note(state, item.task, "failed", item.process.pid, "stopped by its user")
-    state.display.line(
-        f"stopped; {state.done} of {state.total} jobs are done. Run submit_all.sh again to go on from here."
-    )
+    state.display.line(f"stopped; {state.done} of {state.total} jobs are done. Run submit_all.sh again to go on from here.")
     return 130
 
 

@@ -7,13 +7,15 @@ neighbours nor the batch size (up to rounding in the logits).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache
+
+from runtime.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Sample:
 
     text: str
     finished: bool
+
+
+def check_engine(config: Mapping[str, Any]) -> None:
+    """Raise JobError when the config asks for an engine that this runtime does not have."""
+    engine = config.get("engine", "transformers")
+    if engine != "transformers":
+        raise JobError(f"engine: this runtime has no {engine!r}, only 'transformers'; use backend 'native' for this job")
 
 
 def item_seed(seed: int, *names: str | int) -> int:

@@ -244,9 +244,7 @@ def _refusal(server: _Server, request: Request) -> str | None:
 def _import_all(environment: Mapping[str, str]) -> None:
     """Import what jobs need, in the environment that they have. Let the job complain of what is not installed."""
     os.environ.update(environment)
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = (
-        "1"  # asking whether there is a GPU must not make forked children lose it
-    )
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is a GPU must not make forked children lose it
     jobs = sorted(Path(__file__).with_name("jobs").glob("[!_]*.py"))
     for name in (*IMPORTS, *(f"runtime.jobs.{path.stem}" for path in jobs)):
         try:

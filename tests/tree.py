@@ -87,15 +87,21 @@ class Tree:
         self._write(f"configs/{job}.yaml", json.dumps(config or {}) + "\n")
         self._write(f"jobs/{job}.json", json.dumps(contract, indent=2) + "\n")
         self._write(f"jobs/{job}.sh", self._script(job, fingerprint, body, bracket))
-        entries = [{"name": name, **{k: item[k] for k in ("job", "required")}} for name, item in contract["inputs"].items()]
-        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": entries}
+        edges = [{"name": f"in{n}", "job": item["job"], "required": item["required"]} for n, item in enumerate(inputs)]
+        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges}
         words = [*(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
         self.lines.append(" ".join(["submit", job, fingerprint, *words]))
         return job
 
     def close(self, switches: str = "") -> Tree:
         """Write what stands above the jobs, and hash everything."""
-        plan = {"lethe": 1, "study": self.study, "executor": self.executor, "store": "store", "jobs": [*self.jobs.values()]}
+        plan = {
+            "lethe": 1,
+            "study": self.study,
+            "executor": self.executor,
+            "store": "store",
+            "jobs": [*self.jobs.values()],
+        }
         self._write("plan.json", json.dumps(plan, indent=1) + "\n")
         head = [
             "#!/usr/bin/env bash",

@@ -11,7 +11,7 @@ from runtime.job import Job, write_json
 from runtime.models import hardware, load_model, load_tokenizer
 from runtime.prompts import prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
-from runtime.sampling import Decoding, item_seed, sample
+from runtime.sampling import Decoding, check_engine, item_seed, sample
 
 MODEL = "model"
 
@@ -19,6 +19,7 @@ MODEL = "model"
 def run(job: Job) -> Mapping[str, Any]:
     """Write scores.json and items.jsonl; the facts are each task's accuracy."""
     tasks = job.config["tasks"]
+    check_engine(job.config)
     _check_inputs(job)
     folder = job.inputs[MODEL].path
     model, tokenizer = load_model(folder), load_tokenizer(folder)

@@ -12,7 +12,7 @@ from runtime.job import Job
 from runtime.models import load_model, load_tokenizer
 from runtime.prompts import prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
-from runtime.sampling import Decoding, Sample, item_seed, sample
+from runtime.sampling import Decoding, Sample, check_engine, item_seed, sample
 
 BATCH = 512
 
@@ -23,6 +23,7 @@ def run(job: Job) -> Mapping[str, Any]:
     The facts: the share of samples that pass, of prompts with any that does, of samples cut off at `max_new_tokens`.
     """
     config = job.config
+    check_engine(config)
     find_grader(config["grader"])
     rows = read_split(job.inputs["rows"].path, "train")[: config["prompts"]]
     if len(rows) < config["prompts"]:

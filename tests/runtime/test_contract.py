@@ -42,7 +42,12 @@ def test_paths_are_the_stores_and_the_generated_folders(tree: Tree) -> None:
     assert contract.out == tree.out("report/toy")
     assert contract.config == tree.generated / "configs/report/toy.yaml"
     assert contract.inputs["in0"].path == tree.out("prepare/a")
-    assert (contract.job, contract.kind, contract.study, contract.output_type) == ("report/toy", "report", "toy", "traces")
+    assert (contract.job, contract.kind, contract.study, contract.output_type) == (
+        "report/toy",
+        "report",
+        "toy",
+        "traces",
+    )
 
 
 def test_the_jobs_code_gets_its_config_parsed(tree: Tree) -> None:
@@ -100,7 +105,7 @@ def test_a_contract_that_cannot_be_read_is_named(tree: Tree, tmp_path: Path) -> 
     with pytest.raises(JobError, match=r"none\.json: cannot read this contract \(No such file"):
         load(tmp_path / "none.json", tree.store)
     tree.contract("report/toy").write_text("{")
-    with pytest.raises(JobError, match="toy.json: not a contract"):
+    with pytest.raises(JobError, match=r"toy\.json: not a contract"):
         load(tree.contract("report/toy"), tree.store)
 
 

@@ -272,7 +272,9 @@ def test_a_job_runs_when_all_it_needs_succeeded_and_all_it_awaits_ended(
     after: list[str | None], ended: list[str | None]
 ) -> None:
     parents = [f"a{number}" for number in range(len(after))], [f"e{number}" for number in range(len(ended))]
-    ends = {name: end for names, given in zip(parents, (after, ended), strict=True) for name, end in zip(names, given, strict=True)}
+    ends = {
+        name: end for names, given in zip(parents, (after, ended), strict=True) for name, end in zip(names, given, strict=True)
+    }
     known = {name: end for name, end in ends.items() if end is not None}
     found = verdict(Task("x", "f", tuple(parents[0]), tuple(parents[1])), known)
     doomed = any(end in ("failed", "skipped") for end in after)
@@ -291,7 +293,7 @@ def test_lethe_jobs_must_be_a_number() -> None:
 def test_a_list_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "toy.todo"
     path.write_text("train/x\tff\tprepare/a build/b\t\ntrain/y\n")
-    with pytest.raises(JobError, match="toy.todo:2: expected job, fingerprint, after and ended"):
+    with pytest.raises(JobError, match=r"toy\.todo:2: expected job, fingerprint, after and ended"):
         read_tasks(path)
     path.write_text("train/x\tff\tprepare/a build/b\treport/z\n")
     assert read_tasks(path) == [Task("train/x", "ff", ("prepare/a", "build/b"), ("report/z",))]

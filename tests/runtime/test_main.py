@@ -101,13 +101,14 @@ def test_without_a_store_the_message_says_what_to_set(tree: Tree) -> None:
 
 
 def test_another_program_is_bracketed_by_begin_and_finish(tree: Tree) -> None:
-    tree.add("train/x", output="checkpoint.shards")
+    tree.add("train/x", output="checkpoint.hf")
     contract = str(tree.contract("train/x"))
     assert call(tree, "begin", contract).returncode == 0
     result = call(tree, "finish", contract)
     assert result.returncode == 1
-    assert "train/x ended without making latest_checkpointed_iteration.txt in" in result.stderr
-    (tree.out("train/x") / "latest_checkpointed_iteration.txt").write_text("150")
+    assert "train/x ended without making config.json, *.safetensors or *.bin in" in result.stderr
+    for name in ("config.json", "model.safetensors"):
+        (tree.out("train/x") / name).touch()
     assert call(tree, "finish", contract).returncode == 0
     assert markers.is_done(tree.out("train/x"), tree.jobs["train/x"]["fingerprint"])
     assert "already done" in call(tree, "begin", contract).stdout
@@ -116,7 +117,8 @@ def test_another_program_is_bracketed_by_begin_and_finish(tree: Tree) -> None:
 def test_help_teaches_with_what_is_always_there(tree: Tree) -> None:
     result = call(tree, "--help")
     assert result.returncode == 0
-    for word in (*manifest()["kinds"], "begin", "finish", "status", "submit_all.sh", "exit codes"):
+    native = [kind for kind, item in manifest()["kinds"].items() if not item.get("external")]
+    for word in (*native, "begin", "finish", "status", "submit_all.sh", "exit codes"):
         assert word in result.stdout
 
 
@@ -129,7 +131,7 @@ def test_help_and_status_import_nothing_heavy(tree: Tree) -> None:
 
 def test_the_manifest_says_what_the_runtime_has() -> None:
     modules = {path.stem for path in (REPOSITORY / "runtime/jobs").glob("[!_]*.py")}
-    assert set(manifest()["kinds"]) == modules
+    assert {kind for kind, item in manifest()["kinds"].items() if not item.get("external")} == modules
     assert manifest()["sources"] == sorted(SOURCES)
     assert manifest()["algorithms"] == sorted(ALGORITHMS)
     assert all(kind["version"] >= 1 for kind in manifest()["kinds"].values())

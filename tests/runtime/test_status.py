@@ -183,7 +183,15 @@ def test_the_json_has_every_job_and_the_counts(tree: Tree) -> None:
     finish(tree, "prepare/a")
     document = json.loads(call(tree, "--json").stdout)
     assert (document["lethe"], document["study"], document["store"]) == (1, "toy", str(tree.store))
-    assert document["counts"] == {"done": 1, "running": 0, "queued": 0, "waiting": 0, "failed": 0, "cancelled": 0, "never": 2}
+    assert document["counts"] == {
+        "done": 1,
+        "running": 0,
+        "queued": 0,
+        "waiting": 0,
+        "failed": 0,
+        "cancelled": 0,
+        "never": 2,
+    }
     assert [job["job"] for job in document["jobs"]] == list(tree.jobs)
 
 

@@ -35,7 +35,11 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self.state.parent}:{self.tools}", "FAKE_SLURM": str(self.state), "LETHE_STORE": str(self.tree.store)}
+        return {
+            "PATH": f"{self.state.parent}:{self.tools}",
+            "FAKE_SLURM": str(self.state),
+            "LETHE_STORE": str(self.tree.store),
+        }
 
     def submit(self, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.tree.submit(*options, environment={**self.environment, **more})
@@ -156,7 +160,13 @@ def test_the_ledger_says_what_is_about_to_happen_and_then_what_did(cluster: Clus
 
 
 def test_a_job_gets_the_store_and_the_root_and_nothing_else_of_this_shell(cluster: Cluster) -> None:
-    leaks = {"SBATCH_PARTITION": "x", "SLURM_ARRAY_JOB_ID": "7", "SQUEUE_STATES": "CD", "SLURM_CONF": "/keep", "TOKEN": "s"}
+    leaks = {
+        "SBATCH_PARTITION": "x",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SQUEUE_STATES": "CD",
+        "SLURM_CONF": "/keep",
+        "TOKEN": "s",
+    }
     assert cluster.submit(**leaks).returncode == 0
     job = cluster.jobs()["train/x"]
     assert set(job["export"].split(",")) <= {"LETHE_ROOT", "LETHE_STORE", "HOME", "LANG", "PATH", "USER"}

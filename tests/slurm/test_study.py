@@ -14,7 +14,7 @@ import pytest
 
 from tests.tree import QUIET, REPOSITORY
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slurm
 SPEC = Path(__file__).with_name("study.yaml")
 SECONDS = 900.0
 

@@ -47,7 +47,16 @@ class Cluster:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     def status(self) -> dict[str, Any]:
-        command = ["python", "-m", "runtime", "status", "generated/toy/plan.json", "--json", "--store", str(self.tree.store)]
+        command = [
+            "python",
+            "-m",
+            "runtime",
+            "status",
+            "generated/toy/plan.json",
+            "--json",
+            "--store",
+            str(self.tree.store),
+        ]
         environment = self.tree.environment(self.environment)
         shown = subprocess.run(command, cwd=self.tree.root, env=environment, capture_output=True, text=True, check=False)
         return {job["job"]: job for job in json.loads(shown.stdout)["jobs"]}

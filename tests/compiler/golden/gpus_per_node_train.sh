@@ -1,0 +1,28 @@
+#!/bin/bash
+#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.9691859f
+#SBATCH --account=def-somebody
+#SBATCH --time=12:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=12
+#SBATCH --mem=120G
+#SBATCH --gpus-per-node=a100:4
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# train/gt_sft_facts_base_nano of cell gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
+set -euo pipefail
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+module load StdEnv/2023
+module load python/3.11
+
+export LETHE_STORE=${LETHE_STORE:-"/project/lethe"}
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-9691859f1aa6"
+export LETHE_CONTRACT="$PWD/generated/toy/jobs/train/gt_sft_facts_base_nano.json"
+export LETHE_CONFIG="$PWD/generated/toy/configs/train/gt_sft_facts_base_nano.yaml"
+export WANDB_MODE=offline WANDB_PROJECT=toys WANDB_NAME=gt_sft_facts_base_nano
+export WANDB_RUN_ID=9691859f1aa66af5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+
+exec torchrun --standalone --nproc-per-node 4 -m runtime train "$LETHE_CONTRACT"

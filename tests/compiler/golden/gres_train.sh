@@ -1,0 +1,31 @@
+#!/bin/bash
+#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.9691859f
+#SBATCH --partition=main
+#SBATCH --time=2-00:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=48G
+#SBATCH --gres=gpu:a100l:2
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# train/gt_sft_facts_base_nano of cell gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
+set -euo pipefail
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export GREETING="it's \"5 o'clock\" \`date\` \$(date) 100% \$5"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/envs/train/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-9691859f1aa6"
+export LETHE_CONTRACT="$PWD/generated/toy/jobs/train/gt_sft_facts_base_nano.json"
+export LETHE_CONFIG="$PWD/generated/toy/configs/train/gt_sft_facts_base_nano.yaml"
+export WANDB_MODE=offline WANDB_PROJECT=toys WANDB_NAME=gt_sft_facts_base_nano
+export WANDB_RUN_ID=9691859f1aa66af5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+
+exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

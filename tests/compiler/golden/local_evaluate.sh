@@ -1,0 +1,25 @@
+#!/bin/bash
+#SBATCH --job-name=toy.evaluate.gt_sft_facts_base_nano.skills.f470609c
+#SBATCH --time=90
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=4G
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# evaluate/gt_sft_facts_base_nano.skills of cell gt_sft_facts_base_nano: 3 inputs -> scores
+set -euo pipefail
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+export OMP_NUM_THREADS="1"
+# shellcheck disable=SC1090,SC1091
+. ".venv/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_facts_base_nano.skills-f470609c9582"
+export LETHE_CONTRACT="$PWD/generated/toy/jobs/evaluate/gt_sft_facts_base_nano.skills.json"
+export LETHE_CONFIG="$PWD/generated/toy/configs/evaluate/gt_sft_facts_base_nano.skills.yaml"
+
+exec python -m runtime evaluate "$LETHE_CONTRACT"
