@@ -17,13 +17,13 @@ from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, set_see
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar
 
-from runtime.errors import JobError
+from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
 from runtime.rows import read_rows, write_rows
 from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
-from runtime.train.watch import EndedEarly, Watch
+from runtime.train.watch import Watch
 
 ALGORITHMS: Mapping[str, str] = {"sft": "runtime.train.sft", "dpo": "runtime.train.dpo", "grpo": "runtime.train.grpo"}
 
@@ -78,7 +78,7 @@ def _train(trainer: Trainer, watch: Watch, scratch: Path) -> None:
 def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:
     recipe, state = setup.recipe, trainer.state
     if recipe.must_steps is not None and state.global_step != recipe.must_steps:
-        raise JobError(f"took {state.global_step} steps where the plan wants {recipe.must_steps}; the data or the batch differs")
+        raise JobError(f"took {state.global_step} steps, the plan wants {recipe.must_steps}; the data or the batch differs")
     model = trainer.accelerator.unwrap_model(trainer.model)
     broken = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
     if broken:
@@ -92,7 +92,7 @@ def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:
 
 
 def _save(model: Any, job: Job) -> None:
-    """Write the checkpoint into a folder of its own, then move its files into place. The tokenizer is the start's, untouched."""
+    """Write the checkpoint into a folder of its own, then move its files into place. The tokenizer is the start's own."""
     part = job.out / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
     save_checkpoint(model, load_tokenizer(job.inputs["start"].path), part)

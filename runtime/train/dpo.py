@@ -1,10 +1,11 @@
-"""Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290) by TRL's DPOTrainer, against the start model itself."""
+"""Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290) by TRL's DPOTrainer, against the start itself."""
 
 from __future__ import annotations
 
 from datasets import Dataset
 from transformers import Trainer
-from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from runtime.train.data import fitting, rendered, whole_batches
 from runtime.train.setup import Setup

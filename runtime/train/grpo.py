@@ -11,7 +11,8 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import Trainer
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from runtime.errors import JobError
 from runtime.graders import grade_many
@@ -48,7 +49,7 @@ class Verifier:
 
     def __call__(
         self, completions: Sequence[str], completion_ids: Sequence[Sequence[int]], row: Sequence[str], **_: Any
-    ) -> list[float]:
+    ) -> list[float | None]:
         """1.0 for each completion that ends with the end token and that the grader accepts, else 0.0."""
         right = grade_many(self.grader, [json.loads(text) for text in row], [text.strip() for text in completions])
         ended = [bool(ids) and ids[-1] == self.end_token for ids in completion_ids]

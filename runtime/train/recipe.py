@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from runtime.errors import JobError
 
 # Fields of TRL's configs that this runtime sets by itself, from the recipe's other keys and from the job.
@@ -31,6 +33,7 @@ OWNED = frozenset(
         "dataloader_pin_memory",
         "max_length",
         "seed",
+        "use_cpu",
     }
 )
 
@@ -85,34 +88,24 @@ def parse_recipe(config: Mapping[str, Any]) -> Recipe:
 
 
 def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str, examples: int) -> Any:
-    """Build TRL's config object from a recipe; `examples` forward passes' rows make one update (over all devices).
+    """Build TRL's config object from a recipe; `examples` rows pass through the model for one update (over all devices).
 
-    Raises JobError for a field that TRL's class lacks or that this runtime sets, and for values TRL refuses.
+    Raises JobError for a field that TRL's class lacks or that this runtime sets, for values TRL refuses, and unless as many
+    processes run as `execution.devices` says.
     """
     known = {field.name for field in fields(config_class)}
     require_known(recipe.args, known - OWNED, f"args (fields of trl.{config_class.__name__})")
-    execution = recipe.execution
-    micro = execution.micro_batch_size or examples // execution.devices
-    owned = {
-        "output_dir": str(out),
-        "run_name": run_name,
-        "seed": recipe.seed,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": accumulation(examples, micro, execution.devices),
-        "gradient_checkpointing": execution.gradient_checkpointing,
-        "logging_steps": execution.logging_steps,
-        "save_strategy": "no" if execution.save_steps is None else "steps",
-        "save_steps": execution.save_steps or 1,
-        "save_total_limit": 1,
-        "report_to": execution.report_to,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-        **({"max_length": recipe.longest} if "max_length" in known else {}),
-    }
+    owned = {"output_dir": str(out), "run_name": run_name, "seed": recipe.seed, **_execution_fields(recipe.execution, examples)}
+    if "max_length" in known:
+        owned["max_length"] = recipe.longest
     try:
-        return config_class(**owned, **recipe.args)
+        built = config_class(**owned, **recipe.args)
     except (TypeError, ValueError) as error:
         raise JobError(f"trl.{config_class.__name__} refuses these args: {error}") from error
+    if built.world_size != recipe.execution.devices:
+        running = f"{built.world_size} process(es) run"
+        raise JobError(f"execution.devices is {recipe.execution.devices}, but {running}; start one a device (torchrun)")
+    return built
 
 
 def accumulation(examples: int, micro: int, devices: int) -> int:
@@ -133,6 +126,23 @@ def require_known(given: Mapping[str, Any], known: Iterable[str], where: str) ->
             near = difflib.get_close_matches(key, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise JobError(f"{where}: there is no {key!r}{hint}")
+
+
+def _execution_fields(execution: Execution, examples: int) -> dict[str, Any]:
+    micro = execution.micro_batch_size or examples // execution.devices
+    return {
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation(examples, micro, execution.devices),
+        "gradient_checkpointing": execution.gradient_checkpointing,
+        "logging_steps": execution.logging_steps,
+        "save_strategy": "no" if execution.save_steps is None else "steps",
+        "save_steps": execution.save_steps or 1,
+        "save_total_limit": 1,
+        "report_to": execution.report_to,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "use_cpu": not torch.cuda.is_available(),  # without it, several processes on CPUs do not find each other
+    }
 
 
 def _parse_execution(values: Mapping[str, Any]) -> Execution:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datasets import Dataset
 from transformers import Trainer
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from runtime.train.data import fitting, rendered, whole_batches
 from runtime.train.setup import Setup

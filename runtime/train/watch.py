@@ -11,33 +11,30 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from runtime.errors import EndedEarly, JobError
+from runtime.errors import JobError
 from runtime.job import Job
 
 SHOWN = ("loss", "reward", "rewards/accuracies", "grad_norm")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Reports each step, keeps every log entry in `history`, and stops the training on a stop signal or a loss that is no number."""
+class Watch(TrainerCallback):
+    """Reports each step, keeps every log entry in `history`, ends the training on a stop signal or a loss that is no number."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.history: list[dict[str, Any]] = []
         self.stop_asked = False
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
-        """Keep the entry. Raises JobError when the loss or the gradient is not a finite number."""
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """Keep the entry `given["logs"]`. Raises JobError when the loss or the gradient is not a finite number."""
+        logs: dict[str, Any] = given["logs"]
         self.history.append({"step": state.global_step, **logs})
         for name in ("loss", "grad_norm"):
             if name in logs and not math.isfinite(float(logs[name])):
                 raise JobError(f"{name} is {logs[name]} at step {state.global_step}; lower lr or grad_clip")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
         """Show progress; once a stop was asked for, have a checkpoint written and the loop left."""
         if state.is_world_process_zero:
             self.job.progress(state.global_step, state.max_steps, **self._latest())

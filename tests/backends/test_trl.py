@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from trl import DPOConfig, GRPOConfig, SFTConfig
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.sft_config import SFTConfig
 
 from compiler.backends import Part, parse_config, part
 from compiler.diagnostics import Position
@@ -64,7 +66,7 @@ SETTINGS: dict[str, Values] = {
 }
 EXECUTION: Values = {
     "micro_batch_size": 4,
-    "devices": 2,
+    "devices": 1,
     "logging_steps": 5,
     "save_steps": 50,
     "gradient_checkpointing": True,
@@ -87,6 +89,7 @@ MUTATIONS: list[tuple[str, Values, Values]] = [
     *((name, {"epochs": 3, "steps": None}, {"num_train_epochs": 3, "max_steps": -1}) for name in ALGORITHMS),
     *((name, {"epochs": None, "steps": 9}, {"max_steps": 9}) for name in ALGORITHMS),
     *((name, {"precision": "fp32"}, {"bf16": False, "fp16": False}) for name in ALGORITHMS),
+    *((name, {"precision": "bf16_mixed"}, {"bf16": True, "fp16": False}) for name in ALGORITHMS),
     *((name, {"seed": 11}, {"seed": 11, "data_seed": 11}) for name in ALGORITHMS),
     ("sft", {"max_length": 96}, {"max_length": 96}),
     ("sft", {"loss_type": "dft"}, {"loss_type": "dft", "completion_only_loss": True, "packing": False}),
@@ -135,13 +138,15 @@ def test_execution_decides_how_and_not_what(algorithm: str, tmp_path: Path) -> N
     assert config["args"] == blank["args"]
     assert config["execution"] == EXECUTION
     one, other_way = build(config, tmp_path), build(blank, tmp_path)
-    assert updates_see(one) * EXECUTION["devices"] == updates_see(other_way)
+    assert one.per_device_train_batch_size == 4
+    assert updates_see(one) == updates_see(other_way) == 16 * config["args"].get("num_generations", 1)
     assert (one.gradient_checkpointing, one.save_strategy, one.save_steps) == (True, "steps", 50)
     assert (other_way.gradient_checkpointing, other_way.save_strategy) == (False, "no")
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype", "autocast"), [("fp32", "float32", False), ("bf16_mixed", "float32", True), ("bf16", "bfloat16", True)]
+    ("precision", "dtype", "autocast"),
+    [("fp32", "float32", False), ("bf16_mixed", "float32", True), ("bf16", "bfloat16", True)],
 )
 def test_precision_says_how_weights_are_held_and_how_they_are_multiplied(precision: str, dtype: str, autocast: bool) -> None:
     recipe = parse_recipe(render("sft", precision=precision))
@@ -151,13 +156,24 @@ def test_precision_says_how_weights_are_held_and_how_they_are_multiplied(precisi
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
     "change",
-    [{"lr": 0}, {"lr": "1e-5"}, {"schedule": "cosin"}, {"batch_size": 0}, {"warmup_ratio": 1}, {"epochs": 2}, {"steps": None}, {"lrr": 1}],
+    [
+        {"lr": 0},
+        {"lr": "1e-5"},
+        {"schedule": "cosin"},
+        {"batch_size": 0},
+        {"warmup_ratio": 1},
+        {"epochs": 2},
+        {"steps": None},
+        {"lrr": 1},
+    ],
 )
 def test_the_schema_refuses(algorithm: str, change: Values) -> None:
     assert not validator(algorithm).is_valid({"settings": {**SETTINGS[algorithm], **change}, "execution": EXECUTION})
 
 
-@pytest.mark.parametrize("change", [{"group_size": 1}, {"grader": "vibes"}, {"temperature": 0}, {"top_p": 0}, {"loss_type": "ppo"}])
+@pytest.mark.parametrize(
+    "change", [{"group_size": 1}, {"grader": "vibes"}, {"temperature": 0}, {"top_p": 0}, {"loss_type": "ppo"}]
+)
 def test_the_grpo_schema_refuses(change: Values) -> None:
     assert not validator("grpo").is_valid({"settings": {**SETTINGS["grpo"], **change}, "execution": EXECUTION})
 
@@ -194,6 +210,11 @@ def test_an_arg_that_the_runtime_sets_by_itself_is_an_error(tmp_path: Path) -> N
         build(config, tmp_path)
 
 
+def test_a_process_that_should_be_one_of_two_does_not_train_alone(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"execution.devices is 2, but 1 process\(es\) run; start one a device"):
+        build(render("sft", execution={**EXECUTION, "devices": 2}), tmp_path)
+
+
 def test_what_trl_refuses_is_one_message(tmp_path: Path) -> None:
     config = render("grpo")
     config["args"]["num_generations"] = 1
@@ -210,7 +231,7 @@ def validator(algorithm: str) -> Draft202012Validator:
 
 
 def render(algorithm: str, execution: Values | None = None, **change: Any) -> Values:
-    """The config of an algorithm as a job reads it, with some settings changed; what the schema refuses is a mistake of the test."""
+    """The config of an algorithm as a job reads it, with some settings changed, which the schema must allow."""
     settings = {**SETTINGS[algorithm], **change}
     taken = EXECUTION if execution is None else execution
     validator(algorithm).validate({"settings": settings, "execution": taken})

@@ -239,6 +239,9 @@ MISTAKES = {
         SPEC, "rules:\n", "rules:\n  - drop: everything\n    where: {}\n    why: x\n",
         "rule 'staged_from_base_only' touches none of the 0 cells", "drop: staged",
         "see 'where'; rules before it may have dropped them"),
+    "last rule that leaves nothing": Mistake(
+        SPEC, "    why: facts are forgotten faster than sums\n",
+        "    why: so\n  - drop: everything\n    where: {}\n    why: x\n", "the rules leave no cell", "- drop: staged"),
     "value that its axis has not": Mistake(
         SPEC, "start: safe}", "start: [safe, bse]}", "axis 'start' has no 'bse'", "bse", "did you mean 'base'?"),
     "rule without an action": Mistake(

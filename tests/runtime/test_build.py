@@ -87,7 +87,7 @@ def test_a_dataset_without_a_row_is_an_error_that_says_why(inputs: dict[str, Pat
 
 
 def test_a_rule_that_is_not_there_is_an_error_that_lists_those_that_are(inputs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="no rule for dataset.preference with keep 'all'.*correct_vs_incorrect"):
+    with pytest.raises(JobError, match=r"no rule for dataset.preference with keep 'all'.*correct_vs_incorrect"):
         build.run(job(inputs, tmp_path / "out", type="dataset.preference"))
 
 
@@ -113,7 +113,7 @@ def test_verl_reads_rl_rows_with_all_that_a_grader_needs(inputs: dict[str, Path]
 
 def test_verl_has_no_form_for_pairs(inputs: dict[str, Path], tmp_path: Path) -> None:
     pairs = {"type": "dataset.preference", "keep": "correct_vs_incorrect", "per_question": 1, "format": "parquet"}
-    with pytest.raises(JobError, match="VeRL's trainers read no dataset.preference"):
+    with pytest.raises(JobError, match=r"VeRL's trainers read no dataset.preference"):
         build.run(job(inputs, tmp_path / "out", **pairs))
 
 

@@ -12,11 +12,14 @@
 
 # train/gt_sft_facts_base_nano of cell gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
 set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
 export LETHE_ROOT="$PWD"
 
-module load StdEnv/2023
-module load python/3.11
+set +u  # a site's own functions read variables that are not set
+[[ $(type -t module) == function ]] || . /etc/profile
+module load StdEnv/2023 python/3.11
+set -u
 
 export LETHE_STORE=${LETHE_STORE:-"/project/lethe"}
 export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-9691859f1aa6"

@@ -12,6 +12,7 @@
 
 # train/gt_sft_facts_base_nano of cell gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
 set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
 export LETHE_ROOT="$PWD"
 

@@ -10,6 +10,7 @@
 
 # evaluate/gt_sft_facts_base_nano.skills of cell gt_sft_facts_base_nano: 3 inputs -> scores
 set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
 export LETHE_ROOT="$PWD"
 

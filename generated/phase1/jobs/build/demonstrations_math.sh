@@ -1,0 +1,30 @@
+#!/bin/bash
+#SBATCH --job-name=phase1.build.demonstrations_math.961feb06
+#SBATCH --partition=main-cpu
+#SBATCH --time=3:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=32G
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# build/demonstrations_math: 1 inputs -> dataset.privileged
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/train/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/build/demonstrations_math-961feb06b6ce"
+export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/demonstrations_math.json"
+export LETHE_CONFIG="$PWD/generated/phase1/configs/build/demonstrations_math.yaml"
+
+exec python -m runtime build "$LETHE_CONTRACT"

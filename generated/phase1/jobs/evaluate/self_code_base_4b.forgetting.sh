@@ -1,0 +1,38 @@
+#!/bin/bash
+#SBATCH --job-name=phase1.evaluate.self_code_base_4b.forgetting.482754b3
+#SBATCH --partition=main
+#SBATCH --time=3:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=24G
+#SBATCH --gres=gpu:a100l:1
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# evaluate/self_code_base_4b.forgetting of cell self_code_base_4b: 1 inputs -> scores
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/eval/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.forgetting-482754b39079"
+export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_code_base_4b.forgetting.json"
+export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_code_base_4b.forgetting.yaml"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_base_4b-d59a1726294a"
+
+python -m runtime begin "$LETHE_CONTRACT"
+if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
+rm -rf "$LETHE_OUT/raw"
+ln -sfn "$LETHE_IN_MODEL" "$LETHE_OUT/checkpoint"
+(cd "$LETHE_OUT" && lm-eval run --config "$LETHE_CONFIG")
+rm "$LETHE_OUT/checkpoint"
+python -m runtime finish "$LETHE_CONTRACT"

@@ -1,0 +1,33 @@
+#!/bin/bash
+#SBATCH --job-name=phase1.train.pi_code_base_4b.0b9e5d6a
+#SBATCH --partition=main
+#SBATCH --time=2-00:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=48G
+#SBATCH --gres=gpu:a100l:2
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# train/pi_code_base_4b of cell pi_code_base_4b: 2 inputs -> checkpoint.hf
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/train/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/train/pi_code_base_4b-0b9e5d6aff00"
+export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/pi_code_base_4b.json"
+export LETHE_CONFIG="$PWD/generated/phase1/configs/train/pi_code_base_4b.yaml"
+export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_code_base_4b
+export WANDB_RUN_ID=0b9e5d6aff00a4b8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+
+exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

@@ -1,0 +1,31 @@
+#!/bin/bash
+#SBATCH --job-name=phase2.generate.pairs_math_safe_4b.3f80d0f1
+#SBATCH --partition=main
+#SBATCH --time=3:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=24G
+#SBATCH --gres=gpu:a100l:1
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# generate/pairs_math_safe_4b: 2 inputs -> traces
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/eval/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/generate/pairs_math_safe_4b-3f80d0f143ab"
+export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/pairs_math_safe_4b.json"
+export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/pairs_math_safe_4b.yaml"
+
+exec python -m runtime generate "$LETHE_CONTRACT"

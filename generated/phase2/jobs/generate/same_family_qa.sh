@@ -1,0 +1,31 @@
+#!/bin/bash
+#SBATCH --job-name=phase2.generate.same_family_qa.91f2c628
+#SBATCH --partition=main
+#SBATCH --time=12:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=48G
+#SBATCH --gres=gpu:a100l:2
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# generate/same_family_qa: 2 inputs -> traces
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/eval/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-91f2c6280169"
+export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/same_family_qa.json"
+export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/same_family_qa.yaml"
+
+exec python -m runtime generate "$LETHE_CONTRACT"

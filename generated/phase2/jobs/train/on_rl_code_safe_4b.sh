@@ -1,0 +1,45 @@
+#!/bin/bash
+#SBATCH --job-name=phase2.train.on_rl_code_safe_4b.1b48ae40
+#SBATCH --partition=main
+#SBATCH --time=2-00:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=48G
+#SBATCH --gres=gpu:a100l:2
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# train/on_rl_code_safe_4b of cell on_rl_code_safe_4b: 2 inputs -> checkpoint.shards
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD"
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/verl/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/train/on_rl_code_safe_4b-1b48ae403313"
+export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_code_safe_4b.json"
+export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_code_safe_4b.yaml"
+export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
+export LETHE_IN_DATA="$LETHE_STORE/build/prompts_code.parquet-b0308799729e"
+export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_code_safe_4b
+export WANDB_RUN_ID=1b48ae403313d849 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+
+python -m runtime begin "$LETHE_CONTRACT"
+if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
+export RAY_ADDRESS=local RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"
+RAY_TMPDIR="$(mktemp -d /tmp/ray.XXXXXX)"  # Ray's sockets need a short path, and this job its own
+export RAY_AUTH_TOKEN RAY_TMPDIR
+trap 'rm -rf "$RAY_TMPDIR"' EXIT
+python -m verl.trainer.main_ppo \
+  --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
+python -m runtime finish "$LETHE_CONTRACT"
