@@ -67,16 +67,15 @@ class Part:
 
     def check_rules(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
         """Which cross-field rules the values break, once each value is right for itself."""
-        broken = [
-            rule
-            for rule in self.rules
-            if not environment().compile_expression(rule.that)(settings=settings.data, execution=execution.data)
-        ]
         values = {**execution.data, **settings.data}
-        return [
-            Diagnostic(settings.at((rule.at,)), f"'{rule.at}' of the {whose} is {shown(values.get(rule.at))}", rule.otherwise)
-            for rule in broken
-        ]
+        found = []
+        for rule in self.rules:
+            holds = environment().compile_expression(rule.that)
+            if not holds(settings=settings.data, execution=execution.data):
+                at = (settings if rule.at in settings.data else execution).at((rule.at,))
+                message = f"'{rule.at}' of the {whose} is {shown(values.get(rule.at))}"
+                found.append(Diagnostic(at, message, rule.otherwise))
+        return found
 
     def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The config file's text."""

@@ -164,7 +164,6 @@ class Limits(Strict):
     """Caps of the site on one user."""
 
     submitted: int = Field(ge=1)
-    array: int = Field(ge=1)
 
 
 class Cluster(Strict):

@@ -42,6 +42,7 @@ def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec
     cells = tuple(planner.cell(cell) for cell in expansion.cells)
     planner.report(cells)
     planner.warn_of_backends()
+    planner.warn_of_limits(cluster)
     if workshop.wrong:
         raise SpecError(workshop.wrong)
     return Plan(
@@ -321,6 +322,11 @@ class _Planner:
             asked = self.catalog.at("scales", scale, ("starts", seen[-1], "pretrain", "start"))
             seen.append(here.start)
             here = self.start_of(here.start, scale, asked).pretrain
+
+    def warn_of_limits(self, cluster: Cluster) -> None:
+        jobs, allowed = len(self.workshop.unique_jobs()), cluster.limits.submitted
+        if jobs > allowed:
+            self.warnings.add(f"the plan has {jobs} jobs; the cluster lets a user submit {allowed} at a time")
 
     def warn_of_backends(self) -> None:
         for job in self.workshop.unique_jobs():

@@ -1,8 +1,8 @@
 """What a job may end with besides success. Each class has the exit code that the script's caller sees.
 
-    JobError            1   the config, the data or the environment is wrong; the message says what to do
-    ├── InputError     65   an input is missing, or is not what the job was compiled against
-    └── EndedEarly     75   the job stopped before its planned end; a checkpoint is there to go on from
+JobError            1   the config, the data or the environment is wrong; the message says what to do
+├── InputError     65   an input is missing, or is not what the job was compiled against
+└── EndedEarly     75   the job stopped before its planned end; a checkpoint is there to go on from
 """
 
 from __future__ import annotations

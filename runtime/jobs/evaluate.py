@@ -36,7 +36,7 @@ def run(job: Job) -> Mapping[str, Any]:
 
 
 def _circumstances(job: Job, model: Any) -> dict[str, Any]:
-    """What was measured, and where: scores made on different hardware or in different precision are not the same measurement."""
+    """What was measured, and where: scores of other hardware or precision are no measurement of the same thing."""
     return {
         "suite": job.config["suite"],
         "version": job.config["version"],

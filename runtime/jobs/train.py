@@ -27,6 +27,10 @@ from runtime.train.watch import Watch
 
 ALGORITHMS: Mapping[str, str] = {"sft": "runtime.train.sft", "dpo": "runtime.train.dpo", "grpo": "runtime.train.grpo"}
 
+# Of these the last logged value is a fact of the job. A share of groups without spread near 1 means that the reward teaches
+# nothing any more, or is being cheated; a clipped ratio near 1 that answers are too long for the limit.
+LAST_FACTS = ("loss", "reward", "frac_reward_zero_std", "completions/clipped_ratio", "num_tokens")
+
 
 def run(job: Job) -> Mapping[str, Any]:
     """Train and save. Raises JobError when the training diverged or did not reach its planned steps."""
@@ -104,7 +108,7 @@ def _save(model: Any, job: Job) -> None:
 def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:
     history = setup.watch.history
     facts = {"steps": steps, "rows": len(setup.rows), "examples": steps * setup.recipe.batch_size}
-    for name in ("loss", "reward", "num_tokens"):
+    for name in LAST_FACTS:
         values = [entry[name] for entry in history if name in entry]
         if values:
             facts[name] = values[-1]

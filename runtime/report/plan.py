@@ -10,8 +10,8 @@ from typing import Any
 
 from runtime import markers
 from runtime.errors import JobError
-from runtime.store import folder_of
 from runtime.report.results import Source
+from runtime.store import folder_of
 
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 

@@ -50,9 +50,11 @@ def suite(name: str, **given: Any) -> tuple[Part, dict[str, Any]]:
 
 
 def wrong(what: Part, values: Mapping[str, Any]) -> list[str]:
-    """What the schema finds wrong: the place and the message of each error."""
+    """What the schema finds wrong (the place and the message of each error), and then what the cross-field rules do."""
     errors = Draft202012Validator(what.schema).iter_errors(values)
-    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
+    found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
+    settings, execution = Tree("tests", values["settings"]), Tree("tests", values["execution"])
+    return found or [f"{d.message}: {d.hint}" for d in what.check_rules(settings, execution, "values")]
 
 
 def rendered(what: Part, values: Mapping[str, Any], name: str = "gt_sft_math_base_4b") -> Any:

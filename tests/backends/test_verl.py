@@ -153,15 +153,14 @@ MUTATIONS = [
     ("sft", "settings.overlong", "left", "settings.overlong"),
     ("sft", "settings.epochs", None, "settings: "),
     ("sft", "settings.steps", 100, "settings: "),
-    ("sft", "settings.batch_size", 20, "settings.batch_size: 20 is not a multiple of 8"),
+    ("sft", "settings.batch_size", 20, "'batch_size' of the values is 20: every GPU must get"),
     ("sft", "settings.remove_padding", True, "settings.attention: 'flash_attention_2' was expected"),
     ("sft", "settings.prompt.template", "alpaca", "settings.prompt.template: 'alpaca' is not one of"),
     ("sft", "settings.seed", -1, "settings.seed: -1 is less than"),
     ("sft", "execution.nnodez", 2, "execution: Additional properties"),
     ("sft", "execution.micro_batch_size", 3, "execution.micro_batch_size: 3 is not one of"),
-    ("sft", "execution.devices", 8, "settings.batch_size: 16 is not a multiple of 32"),
+    ("sft", "execution.devices", 8, "'batch_size' of the values is 16: every GPU must get"),
     ("grpo", "settings.group_size", 1, "settings.group_size: 1 is less than the minimum of 2"),
-    ("grpo", "settings.batch_size", 10, "settings.batch_size: 10 is not a multiple of 4"),
     ("grpo", "settings.loss_aggregation", "mean", "settings.loss_aggregation: 'mean' is not one of"),
     ("grpo", "settings.kl_estimator", "k4", "settings.kl_estimator: 'k4' is not one of"),
     ("grpo", "settings.kl_coef", -0.1, "settings.kl_coef: -0.1 is less than"),
@@ -171,10 +170,16 @@ MUTATIONS = [
     ("grpo", "settings.grader", "gsm8k", "settings.grader: 'gsm8k' is not one of"),
     ("grpo", "settings.precision", "fp16", "settings.precision: 'fp16' is not one of"),
     ("grpo", "settings.adv_estimator", "grpo", "settings: Additional properties"),
-    ("grpo", "execution.tensor_parallel", 4, "execution.tensor_parallel: 4 is greater than the maximum of 2"),
+    ("grpo", "execution.tensor_parallel", 4, "'tensor_parallel' of the values is 4: tensor_parallel must divide"),
     ("grpo", "execution.gpu_memory_utilization", 1.2, "execution.gpu_memory_utilization: 1.2 is greater than"),
     ("grpo", "execution.report_to", "mlflow", "execution.report_to: 'mlflow' is not one of"),
 ]
+
+
+def test_answers_that_cannot_be_shared_out_among_the_gpus_are_refused() -> None:
+    what, values = catalog.algorithm("grpo", "math")
+    values["execution"] |= {"devices": 8, "micro_batch_size": 16}  # 128 answers at a time, of 16 prompts x 4
+    assert catalog.wrong(what, values)[0].startswith("'batch_size' of the values is 16: every GPU must get")
 
 
 @pytest.mark.parametrize(("algorithm", "place", "value", "message"), MUTATIONS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Input, Job
@@ -22,6 +23,7 @@ from runtime.models import load_model, load_tokenizer, save_checkpoint, tiny_qwe
 from runtime.prompts import render_completion, render_prompt
 from runtime.rows import read_rows, write_rows
 from runtime.train import dpo, grpo, sft
+from runtime.train.data import rendered
 from runtime.train.recipe import accumulation, parse_recipe
 from runtime.train.setup import Setup
 from runtime.train.watch import Watch
@@ -178,6 +180,7 @@ def test_grpo_raises_the_reward_of_a_verifiable_answer(make: Callable[..., Job],
     rewards = [entry["reward"] for entry in read_rows(job.out / "train_log.jsonl") if "reward" in entry]
     assert 0.2 < rewards[0] < 0.8
     assert facts["reward"] == rewards[-1] > 0.95
+    assert facts["frac_reward_zero_std"] > 0.5 and facts["completions/clipped_ratio"] < 0.05
 
 
 @pytest.mark.parametrize("config", [SFT, DPO, GRPO], ids=lambda config: config["algorithm"])
@@ -308,6 +311,18 @@ def test_overlong_rows_can_be_dropped(make: Callable[..., Job]) -> None:
     long = {"id": "long", "prompt": "say " * 100, "completion": "up 1"}
     rows: Any = sft.trainer(set_up(make({**SFT, "overlong": "drop"}, [long, *COPY]))).train_dataset
     assert len(rows) == 80
+
+
+def test_a_first_token_that_both_template_and_tokenizer_write_stands_once(start: Path) -> None:
+    tokenizer = load_tokenizer(start)
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    tokenizer.chat_template = "{{ bos_token }}{{ messages[0].content }}|"
+    text = rendered({"prompt": "say up 1", "completion": "up 1"}, ("completion",), tokenizer)
+    assert text == {"prompt": "say up 1|", "completion": "up 1"}
+    assert tokenizer(text["prompt"])["input_ids"].count(tokenizer.bos_token_id) == 1
 
 
 def test_rows_that_fill_no_batch_are_left_out(make: Callable[..., Job]) -> None:
