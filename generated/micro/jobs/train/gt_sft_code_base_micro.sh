@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.gt_sft_code_base_micro.e6422a79
+#SBATCH --job-name=micro.train.gt_sft_code_base_micro.54dc6173
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-e6422a79a22e"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-54dc61738518"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/gt_sft_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/gt_sft_code_base_micro.yaml"
 
