@@ -18,7 +18,7 @@ demo: $(STAMP)
 	@$(BIN)/lethe report $(SPEC)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
 
 check: lint types
 
