@@ -137,7 +137,7 @@ NATIVE = [
     ("sdft", "settings.demonstration", "Look at the example.", "settings.demonstration"),
     ("sdft", "settings.divergence", "js", "settings.divergence: 'js' is not one of"),
     ("sdft", "settings.ema_rate", 0, "settings.ema_rate: 0 is less than or equal"),
-    ("sdft", "settings.steps", 10, "settings: "),
+    ("sdft", "settings.steps", 10, "'epochs' of the values is 2: training ends after"),
     ("pi_distill", "settings.group_size", 1, "settings.group_size: 1 is less than the minimum of 2"),
     ("pi_distill", "settings.alpha_end", 1.5, "settings.alpha_end: 1.5 is greater than"),
     ("pi_distill", "settings.beta", 0.25, "settings: Additional properties"),

@@ -14,6 +14,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from compiler.backends import Part, parse_config, part
 from compiler.diagnostics import Position
+from compiler.source import Tree
 from runtime.errors import JobError
 from runtime.train.recipe import OWNED, parse_recipe, trl_config
 
@@ -162,13 +163,21 @@ def test_precision_says_how_weights_are_held_and_how_they_are_multiplied(precisi
         {"schedule": "cosin"},
         {"batch_size": 0},
         {"warmup_ratio": 1},
-        {"epochs": 2},
-        {"steps": None},
         {"lrr": 1},
     ],
 )
 def test_the_schema_refuses(algorithm: str, change: Values) -> None:
     assert not validator(algorithm).is_valid({"settings": {**SETTINGS[algorithm], **change}, "execution": EXECUTION})
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("change", [{"epochs": 2}, {"steps": None}])
+def test_training_ends_after_epochs_or_after_steps_and_not_both(algorithm: str, change: Values) -> None:
+    settings = Tree("tests", {**SETTINGS[algorithm], **change})
+    told = found(algorithm).check_rules(settings, Tree("tests", EXECUTION), "algorithm")
+    assert [diagnostic.hint.split(";")[0] for diagnostic in told] == [
+        "training ends after so many epochs or after so many steps"
+    ]
 
 
 @pytest.mark.parametrize(

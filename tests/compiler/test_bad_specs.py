@@ -146,8 +146,8 @@ MISTAKES = {
         "share of all updates over which the learning rate rises from 0"),
     "both of two": Mistake(
         RECIPES, "      epochs: null\n      steps: 20", "      epochs: 2\n      steps: 20",
-        "the settings of algorithm sft do not go together", "lr: 1e-3",
-        "what decides the result; of epochs and steps one is given, the other is null"),
+        "'epochs' of the algorithm sft is 2", "2",
+        "training ends after so many epochs or after so many steps; give one and set the other to null"),
     "confidence": Mistake(
         SPEC, "  suites: [skills, harm]", "  suites: [skills, harm]\n  confidence: 95",
         "'evaluate.confidence': input should be less than 1", "95"),
