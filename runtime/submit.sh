@@ -102,7 +102,7 @@ check_files() {
         return
     fi
     fail 1 "files under $here are not what was compiled:" "${bad//$'\n'/$'\n        '}" \
-        'Compile the study again to restore them, or pass --force to submit them as they are.'
+        'Restore them with lethe compile --overwrite, or pass --force to submit them as they are.'
 }
 
 submit() {
@@ -241,8 +241,11 @@ read_queue() {  # one question to Slurm: which of our names does it know, and ho
         fail 1 'there is no squeue here, so this machine cannot submit to Slurm' \
             'Run this on a login node of the cluster, or compile the study for the cluster "local".'
     fi
-    lines=$(squeue --noheader --states=all --user="$(id -un)" --format='%i|%j|%t|%r|%E|%k') ||
+    if ! lines=$(squeue --noheader --states=all --user="$(id -un)" --format='%i|%j|%t|%r|%E|%k'); then
+        [[ $dry_run == no ]] ||
+            { say 'submit: squeue could not tell what is queued already; shown as if nothing were'; return; }
         fail 1 'squeue could not tell what is queued already; its message is above' 'Nothing was submitted. Run this again later.'
+    fi
     while IFS='|' read -r number name state reason waits_for comment; do
         [[ $name == "$study."* && ($comment == "$store" || -n ${ledger_knows[$number]:-}) ]] || continue
         [[ ${queued_id[$name]:-0} -lt $number ]] || continue

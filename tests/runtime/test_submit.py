@@ -370,6 +370,14 @@ def test_a_dry_run_needs_no_slurm(cluster: Cluster) -> None:
     assert len([line for line in result.stdout.splitlines() if line.startswith("sbatch ")]) == 6
 
 
+def test_a_dry_run_shows_the_plan_even_when_slurm_does_not_answer(cluster: Cluster) -> None:
+    cluster.set(faults={"squeue": True})
+    result = cluster.submit("--dry-run")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 6
+    assert "as if nothing were" in result.stderr
+
+
 def test_without_slurm_the_message_says_where_to_go(cluster: Cluster) -> None:
     result = cluster.submit(PATH=str(cluster.tools))
     assert result.returncode == 1
