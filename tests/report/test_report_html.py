@@ -121,10 +121,10 @@ def test_provenance_names_versions_prompts_hardware_and_fingerprints(study):
     for model in ("base_micro", *(cell["id"] for cell in study.cells())):
         for suite in study.suites:
             outcomes = dict.fromkeys(suite["tasks"], BEFORE)
-            study.scores(model, suite["name"], outcomes, {"version": 3, "hardware": "NVIDIA H200", "dtype": "bfloat16"})
+            study.scores(model, suite["name"], outcomes, {"version": 3, "hardware": "NVIDIA A100", "dtype": "bfloat16"})
     source = source_of(study)
     assert study.job().fingerprint in source
-    rows = [row for row in source.split("<tr>") if "NVIDIA H200" in row]
+    rows = [row for row in source.split("<tr>") if "NVIDIA A100" in row]
     assert len(rows) == 2 and all("<td>3</td>" in row and "<td>bfloat16</td>" in row for row in rows)
     prompt = study.found()["suites"][0]["prompt_hashes"]["gsm"][0]
     assert prompt[:12] in rows[0]
