@@ -22,7 +22,7 @@ from compiler.catalog import (
     Teacher,
     Traces,
     merged,
-)  # fmt: skip
+)
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
 from compiler.expand import Cell, Expansion
 from compiler.plan import Job, Plan, PlannedCell, in_order
@@ -137,7 +137,7 @@ class _Planner:
         if dataset.traces:
             inputs["traces"] = self.traces(cell, stage.dataset, dataset.traces, inputs["rows"])
             name = inputs["traces"].name
-        own = {"type": dataset.type, "format": file_format, "dataset": stage.dataset, "domain": cell.domain}
+        own = {"type": dataset.type, "format": file_format, "domain": cell.domain}
         return self.workshop.make(
             Request(
                 id=f"build/{name}" + (f".{file_format}" if file_format != "jsonl" else ""), kind="build", backend="native",

@@ -127,10 +127,8 @@ class Workshop:
 
     def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """What the cluster and the study decide of how a job runs."""
-        return {
-            "gpus": resources["gpus"], "cpus": resources["cpus"], "devices": max(1, resources["gpus"]),
-            "report_to": "none" if self.tracking.wandb == "disabled" else "wandb", "wandb_project": self.tracking.project,
-        }  # fmt: skip
+        tracked = self.tracking.wandb != "disabled"
+        return {"devices": max(1, resources["gpus"]), "report_to": "wandb" if tracked else "none"}
 
 
 def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:

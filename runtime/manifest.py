@@ -1,7 +1,8 @@
-"""What this runtime can do, in `manifest.json`, which the compiler reads too: job kinds, algorithms, data sources.
+"""What this runtime can do, in `manifest.json`, which the compiler reads too: job kinds, backends, algorithms, data sources.
 
 A kind's version is part of the fingerprint of its jobs: raise it when the same config would now give another result.
-`warm` is true for kinds whose imports take so long that a run on this machine keeps a warm process for them.
+`warm` is true for kinds whose imports take so long that a run on this machine keeps a warm process for them, `external` for
+kinds that another program does between `begin` and `finish`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,6 @@ from typing import Any
 
 
 def manifest() -> Mapping[str, Any]:
-    """Return the manifest: `kinds` by name, each with `version`, `about`, `warm`; `algorithms`; `sources`."""
+    """Return the manifest: `kinds` by name, each with `version` and `about`; `backends`; `algorithms`; `sources`."""
     content: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return content
