@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -31,13 +31,19 @@ class CrossFieldRule(Strict):
 
 
 class BackendFile(Strict):
-    """What `backend.yaml` says of a backend: `reads` is the type of dataset that an algorithm trains on."""
+    """What `backend.yaml` says of a backend.
+
+    `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only, and
+    `partial_batch` what becomes of an epoch's last rows when they fill no batch: it decides how many steps an epoch has.
+    """
 
     about: str
     environment: Name
     outputs: dict[Name, str]
     reads: dict[Name, str] = Field(default_factory=dict)
+    adapter_outputs: dict[Name, str] = Field(default_factory=dict)
     dataset_format: str = "jsonl"
+    partial_batch: Literal["dropped", "kept"] = "kept"
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
 
 
@@ -50,7 +56,9 @@ class Part:
     environment: str
     output: str | None
     reads: str | None
+    adapter_output: str | None
     dataset_format: str
+    partial_batch: str
     schema: Mapping[str, Any]
     config: Template
     launch: Template
@@ -114,6 +122,11 @@ def part(backend: str, what: str, asked: Position) -> Part:
     return found
 
 
+def exists(backend: str, what: str) -> bool:
+    """Whether a backend has a part of that name."""
+    return (TEMPLATES / "backends" / backend / f"{what}.schema.json").is_file()
+
+
 @cache
 def _part(backend: str, what: str) -> Part | None:
     folder = TEMPLATES / "backends" / backend
@@ -123,7 +136,8 @@ def _part(backend: str, what: str) -> Part | None:
     about = parse(BackendFile, read_tree(folder / "backend.yaml"))
     return Part(
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
-        reads=about.reads.get(what), dataset_format=about.dataset_format, schema=json.loads(schema.read_text(encoding="utf-8")),
+        reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
+        partial_batch=about.partial_batch, schema=json.loads(schema.read_text(encoding="utf-8")),
         config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
     )  # fmt: skip

@@ -9,48 +9,77 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 WIDEST = 120  # characters of a source line in a message
 
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """A place in a file. Lines and columns count from 1, as editors do; `line` 0 means the file as a whole."""
+    """A place in a file. Lines and columns count from 1, as editors do; `line` 0 means the file as a whole.
+
+    `end` is the column after the last character of what stands there; 0 where that is on another line, or not known.
+    """
 
     file: str
     line: int = 0
     column: int = 0
+    end: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+class Hint(str):
+    """What to do next; where that is to write another word, `suggestion` is the word."""
+
+    suggestion: str | None
+
+    def __new__(cls, text: str, suggestion: str | None = None) -> Hint:
+        made = super().__new__(cls, text)
+        made.suggestion = suggestion
+        return made
+
+
 @dataclass(frozen=True)
 class Diagnostic:
-    """One mistake: where it is, what is wrong, and what to do next."""
+    """One mistake: where it is, what is wrong, how that came about where it is not plain, and what to do next."""
 
     position: Position
     message: str
     hint: str = ""
+    detail: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    @property
+    def suggestion(self) -> str | None:
+        """The word that should stand at the position, where one is near."""
+        return self.hint.suggestion if isinstance(self.hint, Hint) else None
 
     def render(self) -> str:
-        """The message as people see it: place, text, source line with a caret, hint."""
-        parts = [f"{self.position}: error: {self.message}"]
+        """The message as people see it: place, text, source line with a caret, detail, hint. At most 8 lines."""
+        parts = [f"{self.position}: {self.severity}: {_one_line(self.message)}"]
         line = _source_line(self.position)
         if line is not None:
             shown, before = _window(line, self.position.column - 1)
             number = str(self.position.line)
             parts += [f"  {number} | {shown}", f"  {' ' * len(number)} | {' ' * before}^"]
-        if self.hint:
-            parts.append(f"  hint: {self.hint}")
+        parts += [f"  {_one_line(self.detail)}"] if self.detail else []
+        parts += [f"  hint: {_one_line(self.hint)}"] if self.hint else []
         return "\n".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for tools."""
-        return {**asdict(self.position), "message": self.message, "hint": self.hint}
+        """The same for tools. Columns count from 1, and `end` is the first that is no part of it any more.
+
+        `range` and `snippet` are null where the file as a whole is meant or cannot be read.
+        """
+        line = _source_line(self.position)
+        return {
+            "severity": self.severity, "summary": self.message, "detail": self.detail, "hint": str(self.hint),
+            "file": self.position.file, "range": _range(self.position, line), "snippet": line, "suggestion": self.suggestion,
+        }  # fmt: skip
 
 
 class LetheError(Exception):
@@ -77,28 +106,46 @@ def spec_error(position: Position, message: str, hint: str = "") -> SpecError:
     return SpecError([Diagnostic(position, message, hint)])
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint that names the valid word nearest to `name`, or all of them when none is near."""
+def nearest(name: str, valid: Iterable[str], said: Iterable[str] = ()) -> Hint:
+    """A hint that names the valid word nearest to `name`, or all of them when none is near.
+
+    `said` are the words that are there already: they can hardly be meant.
+    """
     words = sorted(set(valid))
-    close = closest(name, words)
+    close = closest(name, sorted({*words} - {*said})) or closest(name, words)
     if close:
-        return f"did you mean '{close}'?"
-    return f"valid here: {', '.join(words)}" if words else ""
+        return Hint(f"did you mean '{close}'?", close)
+    return Hint(f"valid here: {', '.join(words)}" if words else "")
 
 
 def closest(name: str, valid: Iterable[str]) -> str | None:
     """The valid word that `name` most likely stands for: one slip of the keyboard away, else one that looks like it."""
     words = sorted(set(valid))
-    slips = [word for word in words if _one_slip(name.lower(), word.lower())]
+    slips = [word for word in words if one_slip(name, word)]
     found = difflib.get_close_matches(name, slips or words, n=1, cutoff=0.0 if slips else 0.6)
     return found[0] if found else None
 
 
-def _one_slip(one: str, other: str) -> bool:
+def one_slip(one: str, other: str) -> bool:
     """Whether one character added, left out, replaced, or swapped with the next leads from `one` to `other`."""
+    one, other = one.lower(), other.lower()
     same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     a, b = one[same:], other[same:]
     return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[1::-1] == b[:2] and a[2:] == b[2:])
+
+
+def _one_line(text: str) -> str:
+    """A text with values from a file in it, whose line ends would break the message."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _range(position: Position, line: str | None) -> dict[str, Any] | None:
+    """From the first character of what stands there to the one after its last, or to the end of its first line."""
+    if not position.line:
+        return None
+    end = position.end or max(position.column + 1, len((line or "").rstrip()) + 1)
+    start = {"line": position.line, "column": position.column}
+    return {"start": start, "end": {"line": position.line, "column": end}}
 
 
 def _window(line: str, column: int) -> tuple[str, int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from compiler import backends
-from compiler.catalog import Cluster
+from compiler.definitions import Cluster
 from compiler.diagnostics import Position
+from compiler.page import content
 from compiler.plan import Job, Plan
-from compiler.slurm import hours
 from compiler.study import Tracking
 from compiler.text import shell_expanded
 
@@ -55,8 +54,14 @@ def contract(plan: Plan, job: Job) -> dict[str, Any]:
     return {
         "lethe": CONTRACT_VERSION, "study": plan.study, "job": job.id, "kind": job.kind, "code": job.code,
         "fingerprint": job.fingerprint, "cell": job.cell, "config": f"configs/{job.id}.yaml", "inputs": inputs,
-        "output": {"type": job.output, "path": job.path},
+        "output": {"type": job.output, "path": job.path, **_kept(job)},
     }  # fmt: skip
+
+
+def _kept(job: Job) -> dict[str, list[int]]:
+    """The intermediate checkpoints without which a training is not done."""
+    steps = job.execution.get("keep")
+    return {"steps": list(steps)} if steps else {}
 
 
 def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking) -> str:
@@ -67,7 +72,7 @@ def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking) -> str:
     return _render(
         "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
         gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
-        cell_id="_".join(job.cell.values()) if job.cell else "", slurm_name=slurm_name(plan, job),
+        slurm_name=slurm_name(plan, job),
         shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
         wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
     )  # fmt: skip
@@ -88,38 +93,18 @@ def submit_all(plan: Plan, cluster: Cluster) -> str:
 
 def plan_page(plan: Plan) -> str:
     """PLAN.md."""
-    kinds = [_kind_row(kind, [job for job in plan.jobs if job.kind == kind]) for kind in _kinds(plan)]
-    total = sum(row["gpu_hours"] for row in kinds)
-    cells = {cell.id for cell in plan.cells}
-    return _render("PLAN.md.j2", plan=plan, kinds=kinds, gpu_hours=total, cells=cells)
-
-
-def gpu_hours(job: Job) -> float:
-    """What a job costs at its time limit."""
-    return float(job.resources["gpus"]) * hours(job.resources["time"])
+    return _render("PLAN.md.j2", **content(plan))
 
 
 def _submit_line(job: Job) -> str:
     after = [edge.job for edge in job.inputs if edge.required]
     ended = [edge.job for edge in job.inputs if not edge.required]
     words = ["submit", job.id, job.fingerprint]
+    steps = job.execution.get("keep")
+    words += ["steps", *map(str, steps)] if steps else []
     words += ["after", *after] if after else []
     words += ["ended", *ended] if ended else []
     return " ".join(words)
-
-
-def _kinds(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(job.kind for job in plan.jobs))
-
-
-def _kind_row(kind: str, jobs: list[Job]) -> dict[str, Any]:
-    asked = sorted({_resources(job.resources) for job in jobs})
-    return {"kind": kind, "jobs": len(jobs), "resources": "; ".join(asked), "gpu_hours": sum(map(gpu_hours, jobs))}
-
-
-def _resources(asked: Mapping[str, Any]) -> str:
-    gpus = f"{asked['gpus']} x {asked['gpu'] or 'GPU'}, " if asked["gpus"] else ""
-    return f"{gpus}{asked['cpus']} CPU, {asked['mem']}, {asked['time']}"
 
 
 def _store(plan: Plan) -> str:

@@ -2,129 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from compiler.diagnostics import Position, nearest, spec_error
-from compiler.source import Tree
-from compiler.study import AXES, Rule, Study, Where
+from compiler.cells import Cell, Expansion, Override, default_name, same, text
+from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
+from compiler.origin import chosen
+from compiler.rules import Draft, apply_rules
+from compiler.source import PathKey, Tree
+from compiler.study import ADAPTER, NAMED, PLAIN_NAME, Study
+
+Point = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Override:
-    """One setting that a rule gives to one algorithm of a cell. `at` is where the rule names the algorithm."""
-
-    algorithm: str
-    setting: str
-    value: Any
-    position: Position
-    at: Position
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One point of the matrix. Its id names the run, its checkpoint, its results and its W&B run."""
-
-    method: str
-    domain: str
-    start: str
-    scale: str
-    overrides: tuple[Override, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return "_".join(getattr(self, axis) for axis in AXES)
-
-    @property
-    def axes(self) -> dict[str, str]:
-        return {axis: getattr(self, axis) for axis in AXES}
-
-
-@dataclass(frozen=True)
-class RuleEffect:
-    """How many cells a rule touched."""
-
-    name: str
-    action: str
-    why: str
-    touched: int
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """The cells of a study, in the order of its axes, and what each rule did."""
-
-    cells: tuple[Cell, ...]
-    effects: tuple[RuleEffect, ...]
-
-
-def expand(study: Study, tree: Tree) -> Expansion:
-    """Every cell of `study`. Raises SpecError when a rule touches nothing, or when nothing or an ambiguity is left."""
-    axes = study.axes
-    cells = [Cell(*point) for point in product(axes.method, axes.domain, axes.start, axes.scale)]
-    effects = []
-    for number, rule in enumerate(study.rules):
-        _check_where(study, rule, tree, number)
-        before = len(cells)
-        cells, effect = _apply(rule, cells, tree, number)
-        effects.append(effect)
-        if not effect.touched:
-            message = f"rule '{effect.name}' touches none of the {before} cells"
-            raise spec_error(tree.at(("rules", number)), message, "see 'where'; rules before it may have dropped them")
-    if not cells:
+def expand(study: Study, tree: Tree, spec: Path) -> Expansion:
+    """Every cell of `study`. Raises SpecError with what is wrong with its axes, its zips and its rules."""
+    order = [axis for axis in tree.data["axes"] if dict(study.axes.items()).get(axis)]
+    wrong = [*_wrong_zips(study, tree), *_wrong_name(study, tree, order)]
+    if wrong:
+        raise SpecError(wrong)
+    points = [_merged_points(parts, order) for parts in product(*_units(study, tree, order, spec))]
+    edited = apply_rules(study, tree, [Draft(point) for point in points])
+    if not edited.drafts:
         raise spec_error(tree.at(("rules",)), "the rules leave no cell")
+    cells = [_cell(study, tree, draft) for draft in edited.drafts]
     _check_names(cells, tree)
-    return Expansion(tuple(cells), tuple(effects))
+    return Expansion(tuple(cells), edited.effects, {**edited.places, **_places(study, tree)})
 
 
-def _apply(rule: Rule, cells: Sequence[Cell], tree: Tree, number: int) -> tuple[list[Cell], RuleEffect]:
-    meant = [_matches(cell, rule.where) for cell in cells]
-    touched = sum(meant)
-    if rule.drop is not None:
-        left = [cell for cell, hit in zip(cells, meant, strict=True) if not hit]
-        return left, RuleEffect(rule.drop, "drop", rule.why, touched)
-    if rule.keep is not None:
-        left = [cell for cell, hit in zip(cells, meant, strict=True) if hit]
-        return left, RuleEffect(rule.keep, "keep", rule.why, len(cells) - touched)
-    overrides = tuple(_overrides(rule, tree, number))
-    changed = [
-        replace(cell, overrides=cell.overrides + overrides) if hit else cell for cell, hit in zip(cells, meant, strict=True)
-    ]
-    return changed, RuleEffect(str(rule.set), "set", rule.why, touched)
+def _units(study: Study, tree: Tree, order: Sequence[str], spec: Path) -> Iterable[list[Point]]:
+    """What the product is taken of: an axis, axes that are zipped, or the cells that another study chose."""
+    selected = chosen(study, tree, spec)
+    groups = [list(group) for group in study.zip]
+    if study.origin and selected is not None:
+        groups.append(list(study.origin.axes))
+    done: set[str] = set()
+    for axis in order:
+        if axis in done:
+            continue
+        group = next((group for group in groups if axis in group), [axis])
+        done.update(group)
+        if study.origin and selected is not None and axis in study.origin.axes:
+            yield [dict(point) for point in selected]
+        else:
+            rows = zip(*(study.axes.values(name) for name in group), strict=True)
+            yield [dict(zip(group, row, strict=True)) for row in rows]
 
 
-def _check_where(study: Study, rule: Rule, tree: Tree, number: int) -> None:
-    """A value that its axis has not would be silently ignored."""
-    for axis in AXES:
-        wanted, valid = getattr(rule.where, axis) or [], getattr(study.axes, axis)
-        for place, value in enumerate([wanted] if isinstance(wanted, str) else wanted):
-            if value not in valid:
-                at = tree.at(("rules", number, "where", axis, place))
-                raise spec_error(at, f"axis '{axis}' has no '{value}'", nearest(value, valid))
+def _merged_points(parts: Iterable[Point], order: Sequence[str]) -> Point:
+    whole = {axis: value for part in parts for axis, value in part.items()}
+    return {axis: whole[axis] for axis in order}
 
 
-def _matches(cell: Cell, where: Where) -> bool:
-    for axis in AXES:
-        wanted = getattr(where, axis)
-        if wanted is not None and getattr(cell, axis) not in ([wanted] if isinstance(wanted, str) else wanted):
-            return False
-    return True
+def _wrong_zips(study: Study, tree: Tree) -> Iterable[Diagnostic]:
+    """Axes that cannot go together: unknown, in two groups, chosen elsewhere, or of different lengths."""
+    axes, seen = dict(study.axes.items()), dict[str, int]()
+    for number, group in enumerate(study.zip):
+        fine = True
+        for place, axis in enumerate(group):
+            at = tree.at(("zip", number, place))
+            if axis not in axes:
+                yield Diagnostic(at, f"there is no axis '{axis}' to zip", nearest(axis, axes))
+            elif axis in seen or (study.origin and axis in study.origin.axes):
+                yield Diagnostic(at, f"axis '{axis}' cannot be zipped twice, nor with what 'from' chooses", "name it once")
+            seen[axis] = number
+            fine = fine and axis in axes
+        sizes = {axis: len(axes[axis]) for axis in group if axis in axes}
+        if fine and len(set(sizes.values())) > 1:
+            told = ", ".join(f"'{axis}' has {size}" for axis, size in sizes.items())
+            yield Diagnostic(
+                tree.at(("zip", number)), f"zipped axes need as many values each: {told}", "add or remove values"
+            )
 
 
-def _overrides(rule: Rule, tree: Tree, number: int) -> Iterable[Override]:
-    for algorithm, settings in (rule.to or {}).items():
-        path = ("rules", number, "to", algorithm)
-        for setting, value in settings.items():
-            yield Override(algorithm, setting, value, tree.key_at((*path, setting)), tree.key_at(path))
+def _wrong_name(study: Study, tree: Tree, order: Sequence[str]) -> Iterable[Diagnostic]:
+    """A pattern that names what is no axis."""
+    for axis in re.findall(r"\{([^{}]*)\}", study.name or ""):
+        if axis not in order:
+            yield Diagnostic(tree.at(("name",)), f"'name' has '{{{axis}}}', and there is no such axis", nearest(axis, order))
+
+
+def _places(study: Study, tree: Tree) -> dict[tuple[str, str], Position]:
+    """Where the study names each value of its axes."""
+    found = {}
+    for axis, values in study.axes.items():
+        for number, value in enumerate(values):
+            path: PathKey = ("axes", axis, number if isinstance(values, list) else str(value))
+            found[axis, text(value)] = tree.at(path) if isinstance(values, list) else tree.key_at(path)
+    return found
+
+
+def _cell(study: Study, tree: Tree, draft: Draft) -> Cell:
+    bundles = {axis for axis, values in study.axes.items() if not isinstance(values, list)}
+    plain = frozenset({ADAPTER, *bundles})
+    if study.name is None:
+        name = default_name(draft.axes, plain)
+    else:
+        name = re.sub(r"\{([^{}]*)\}", lambda found: text(draft.axes[found[1]]), study.name)
+    return Cell(name, draft.axes, (*_axis_overrides(study, tree, draft), *draft.overrides))
+
+
+def _axis_overrides(study: Study, tree: Tree, draft: Draft) -> Iterable[Override]:
+    """What the values of a cell's axes set: a setting by its own name, or the settings of a bundle."""
+    axes = dict(study.axes.items())
+    for axis, value in draft.axes.items():
+        if axis in (*NAMED, ADAPTER):
+            continue
+        key_at, values = tree.key_at(("axes", axis)), axes[axis]
+        if isinstance(values, list):
+            place = next((n for n, known in enumerate(values) if same(known, value)), None)
+            at = tree.at(("axes", axis) if place is None else ("axes", axis, place))
+            yield _override(axis, value, at, key_at, f"axis {axis}")
+        else:
+            for setting, inner in values[value].items():
+                path: PathKey = ("axes", axis, value, setting)
+                yield _override(setting, inner, tree.key_at(path), tree.key_at(path), f"axis {axis}, {value}")
+
+
+def _override(setting: str, value: Any, position: Position, at: Position, source: str) -> Override:
+    algorithm, dot, own = setting.partition(".")
+    return Override(algorithm if dot else None, own if dot else setting, value, position, at, source)
 
 
 def _check_names(cells: Sequence[Cell], tree: Tree) -> None:
     """Two cells must never share a name: `a_b` x `c` and `a` x `b_c` would."""
     seen: dict[str, Cell] = {}
+    at = tree.at(("name",) if "name" in tree.data else ("axes",))
     for cell in cells:
+        if not re.fullmatch(PLAIN_NAME.strip("^$"), cell.id):
+            raise spec_error(at, f"a cell would be called {cell.id!r}", "letters, digits, '_', '-' and '.' make a plain name")
         twin = seen.setdefault(cell.id, cell)
         if twin is not cell:
-            message = f"two cells have the name '{cell.id}': {twin.axes} and {cell.axes}"
-            raise spec_error(tree.at(("axes",)), message, "rename a value of an axis")
+            message = f"two cells have the name '{cell.id}': {twin.labels} and {cell.labels}"
+            raise spec_error(at, message, "rename a value of an axis, or put every axis into 'name'")
+
+

@@ -12,7 +12,7 @@ import networkx as nx
 
 from compiler.diagnostics import Position, TreeError, spec_error
 
-VERSION = 1
+VERSION = 2
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
 
@@ -32,7 +32,8 @@ class Edge:
 class Job:
     """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
 
-    `config` is its config as the fingerprint sees it: with every execution value blank.
+    `config` is its config as the fingerprint sees it: with every execution value blank. `cost` says what the job takes: GPU-hours
+    at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and hours, None where they are not known.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Job:
     execution: Mapping[str, Any]
     resources: Mapping[str, Any]
     environment: str
+    cost: Mapping[str, Any]
     fingerprint: str
 
     @property
@@ -61,14 +63,30 @@ class Job:
 
 
 @dataclass(frozen=True)
+class PlannedPoint:
+    """One checkpoint along the way of a cell, after `step` steps of a training, or (None) at the end of one."""
+
+    label: str
+    domain: str
+    step: int | None
+    checkpoint: str
+    after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PlannedCell:
-    """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job."""
+    """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job.
+
+    `trained` names the domains whose rows it saw.
+    """
 
     id: str
     axes: Mapping[str, str]
     train: str
     before: Mapping[str, str]
     after: Mapping[str, str]
+    trained: tuple[str, ...] = ()
+    points: tuple[PlannedPoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,13 +121,18 @@ def read_plan(path: Path) -> Plan:
         if found.pop("lethe") != VERSION:
             raise TreeError(f"{path} was written by another version of Lethe. Compile the study again.")
         jobs = tuple(Job(**{**job, "inputs": tuple(Edge(**e) for e in job["inputs"])}) for job in found.pop("jobs"))
-        cells = tuple(PlannedCell(**cell) for cell in found.pop("cells"))
+        cells = tuple(_planned_cell(cell) for cell in found.pop("cells"))
         rules, warnings = tuple(found.pop("rules")), tuple(found.pop("warnings"))
         return Plan(**found, rules=rules, cells=cells, jobs=jobs, warnings=warnings)
     except OSError as error:
         raise TreeError(f"cannot read {path}: {error.strerror}. Compile the study first.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TreeError(f"{path} is not a plan: {error}. Compile the study again.") from error
+
+
+def _planned_cell(found: dict[str, Any]) -> PlannedCell:
+    points = tuple(PlannedPoint(**point) for point in found.pop("points"))
+    return PlannedCell(**{**found, "trained": tuple(found["trained"])}, points=points)
 
 
 def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:

@@ -34,3 +34,16 @@ def memory(text: str) -> str:
     if not _MEMORY.match(text):
         raise ValueError(f"'{text}' is no Slurm size: a number and K, M, G or T, such as 32G; or 0, all of a node's memory")
     return text
+
+
+def storage(text: str) -> str:
+    """`text`, if it is a size with its unit. Raises ValueError."""
+    size(text)
+    return text
+
+
+def size(text: str) -> float:
+    """A size in bytes: a number and K, M, G or T, in powers of 1024 as Slurm has them. Raises ValueError."""
+    if not _MEMORY.match(text) or text == "0":
+        raise ValueError(f"'{text}' is no size: a number and K, M, G or T, such as 500G")
+    return float(int(text[:-1]) * 1024 ** ("KMGT".index(text[-1]) + 1))

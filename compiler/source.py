@@ -40,12 +40,17 @@ _WORDS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Tree:
-    """Plain data (dicts, lists, scalars) with the position of every value and of every key."""
+    """Plain data (dicts, lists, scalars) with the position of every value and of every key.
+
+    A tree that was merged remembers its `layers`, the lowest first; any other is its own only layer, called `label`.
+    """
 
     file: str
     data: Any
     values: Mapping[PathKey, Position] = field(default_factory=dict)
     keys: Mapping[PathKey, Position] = field(default_factory=dict)
+    label: str = ""
+    layers: tuple[Layer, ...] = ()
 
     def at(self, path: PathKey) -> Position:
         """Where the value at `path` stands, or its nearest ancestor that stands somewhere."""
@@ -66,7 +71,77 @@ class Tree:
             data = data[step]
         size = len(path)
         cut = {p[size:]: at for p, at in self.values.items() if p[:size] == path}
-        return Tree(self.file, data, cut, {p[size:]: at for p, at in self.keys.items() if p[:size] == path})
+        keys = {p[size:]: at for p, at in self.keys.items() if p[:size] == path}
+        layers = tuple(Layer(layer.label, layer.tree, (*layer.prefix, *path)) for layer in self.layers)
+        return Tree(self.file, data, cut, keys, self.label, layers)
+
+    def labelled(self, label: str) -> Tree:
+        """The same tree as one layer of that name."""
+        return Tree(self.file, self.data, self.values, self.keys, label)
+
+    def sources(self) -> tuple[Layer, ...]:
+        """What the tree was merged from, the lowest first."""
+        return self.layers or (Layer(self.label, self),)
+
+    def chain(self, path: PathKey) -> list[tuple[str, Position, Any]]:
+        """Every layer that says something at `path`, with its place and value, the lowest first: the last one won.
+
+        A layer that replaces what holds `path` by something else hides those below it.
+        """
+        found: list[tuple[str, Position, Any]] = []
+        for layer in self.sources():
+            full = (*layer.prefix, *path)
+            value, missing = _walk(layer.tree.data, full)
+            if not missing:
+                found.append((layer.label, layer.tree.at(full), value))
+            elif not isinstance(value, dict):
+                found.clear()
+        return found
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One tree under or on top of others. `prefix` is where in it the merged tree's root is."""
+
+    label: str
+    tree: Tree
+    prefix: PathKey = ()
+
+
+def _walk(data: Any, path: PathKey) -> tuple[Any, int]:
+    """What is reached along `path`, and how many of its steps are not there."""
+    for number, step in enumerate(path):
+        inside = step in data if isinstance(data, dict) else isinstance(step, int) and _has_item(data, step)
+        if not inside:
+            return data, len(path) - number
+        data = data[step]
+    return data, 0
+
+
+def _has_item(data: Any, step: int) -> bool:
+    return isinstance(data, list) and step < len(data)
+
+
+def merged(under: Tree, over: Tree) -> Tree:
+    """`over` on top of `under`: mappings merge key by key, anything else replaces; positions follow the values.
+
+    A mapping of both stands where `under` has it: what it lacks is missing there.
+    """
+    values = dict(under.values)
+    data = _merge(under.data, over.data, (), values)
+    layers = (*under.sources(), *over.sources())
+    return Tree(over.file, data, {**over.values, **values}, {**under.keys, **over.keys}, over.label, layers)
+
+
+def _merge(under: Any, over: Any, path: PathKey, values: dict[PathKey, Position]) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        for stale in [p for p in values if p[: len(path)] == path]:
+            del values[stale]
+        return over
+    result = dict(under)
+    for key, value in over.items():
+        result[key] = _merge(under[key], value, (*path, key), values) if key in under else value
+    return result
 
 
 def read_tree(path: Path) -> Tree:
@@ -194,8 +269,10 @@ def _integer(file: str, node: yaml.ScalarNode) -> int:
 
 
 def _position(file: str, node: yaml.Node | yaml.Event) -> Position:
-    mark = node.start_mark
-    return Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+    mark, last = node.start_mark, node.end_mark
+    if mark is None or last is None:
+        return Position(file)
+    return Position(file, mark.line + 1, mark.column + 1, last.column + 1 if last.line == mark.line else 0)
 
 
 def _kind(value: Any) -> str:

@@ -3,102 +3,300 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from compiler.references import Refers
+from compiler.slurm import storage
 from compiler.source import Tree, read_tree
-from compiler.validation import Strict, parse
+from compiler.validation import Strict, misplaced, parse
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+LONGEST_NAME = 60
+SIZE = r"^[1-9][0-9]*[KMGT]$"
 
 
 def _plain_name(value: str) -> str:
     """Names become file names, Slurm job names and W&B names, so they are plain."""
-    if not _PLAIN_NAME.match(value):
+    if not re.fullmatch(PLAIN_NAME.strip("^$"), value):
         raise ValueError(f"{value!r} is no plain name: letters, digits, '_', '-' and '.', beginning with a letter or digit")
     return value
 
 
-Name = Annotated[str, Field(max_length=60), AfterValidator(_plain_name)]
+Name = Annotated[
+    str,
+    Field(max_length=LONGEST_NAME),
+    AfterValidator(_plain_name),
+    WithJsonSchema({"type": "string", "pattern": PLAIN_NAME, "maxLength": LONGEST_NAME}),
+]
+Value = Name | int | float | bool
+UNIQUE: dict[str, Any] = {"uniqueItems": True}
+Values = Annotated[list[Value], Field(min_length=1, json_schema_extra=UNIQUE)]
+Bundles = Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+NAMED = ("method", "domain", "start", "scale")  # the axes of every study, whose values the catalog defines
+ADAPTER = "adapter"  # an axis whose values the catalog defines, too, and that a study may leave out
+
+
+def _axis(*examples: str) -> Any:
+    """The values of a named axis, each once. Study.lacks says which axes a study must have."""
+    return Field(default=[], min_length=1, json_schema_extra=UNIQUE, examples=[list(examples)])
 
 
 class Axes(Strict):
-    """The values of each axis; the cells are their product, in this order."""
+    """The values of each axis; the cells are their product, the first axis outermost."""
 
-    method: list[Name] = Field(min_length=1)
-    domain: list[Name] = Field(min_length=1)
-    start: list[Name] = Field(min_length=1)
-    scale: list[Name] = Field(min_length=1)
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Name, Values | Bundles]
+
+    method: list[Annotated[Name, Refers("methods")]] = _axis("gt_sft", "on_rl")
+    """What is done to the model: methods of the catalog."""
+    domain: list[Annotated[Name, Refers("domains")]] = _axis("math", "qa")
+    """What it is done on: domains of the catalog, or combinations of them."""
+    start: list[Name] = _axis("base", "safe")
+    """The model to begin from: starts of each scale."""
+    scale: list[Annotated[Name, Refers("scales")]] = _axis("4b")
+    """The model's size: scales of the catalog."""
+    adapter: list[Annotated[Name, Refers("adapters")]] = _axis("full", "lora")
+    """Which weights are trained: adapters of the catalog. Without this axis, all weights are."""
 
     @model_validator(mode="after")
     def _no_value_twice(self) -> Axes:
-        for axis in AXES:
-            values = getattr(self, axis)
-            twice = sorted({v for v in values if values.count(v) > 1})
-            if twice:
-                raise ValueError(f"axis '{axis}' names {', '.join(twice)} twice")
+        for axis, values in self.items():
+            if len({_key(value) for value in values}) < len(values):
+                place = _second([_key(value) for value in values])
+                raise misplaced((axis, place), f"axis '{axis}' names {list(values)[place]} twice")
         return self
 
+    def items(self) -> Iterator[tuple[str, list[Any] | Mapping[str, Any]]]:
+        """Every axis that the study has, with its values. A spec's own order of them is that of its tree."""
+        for axis in (*NAMED, ADAPTER):
+            if getattr(self, axis):
+                yield axis, getattr(self, axis)
+        yield from (self.__pydantic_extra__ or {}).items()
 
-AXES = ("method", "domain", "start", "scale")
+    def values(self, axis: str) -> list[Any]:
+        """The values of an axis; of one with bundles of settings, their names."""
+        return list(dict(self.items())[axis])
 
 
-class Where(Strict):
-    """Which cells a rule means: those whose value on every named axis is one of those given."""
+def _key(value: Any) -> tuple[bool, Any]:
+    """True is not 1 here, and 1 is 1.0, as in JSON."""
+    return isinstance(value, bool), value
 
-    method: list[Name] | Name | None = None
-    domain: list[Name] | Name | None = None
-    start: list[Name] | Name | None = None
-    scale: list[Name] | Name | None = None
+
+def _second(values: Sequence[Any]) -> int:
+    """Where the first value stands that was there before."""
+    return next(place for place, value in enumerate(values) if value in values[:place])
+
+
+Where = dict[Name, Value | Values]
 
 
 class Rule(Strict):
     """One ordered, named edit of the cells: its action's value is its name."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [action]} for action in ("drop", "keep", "add", "set")],
+            "dependentRequired": {
+                "set": ["to", "where"], "to": ["set"], "add": ["cells"], "cells": ["add"],
+                "drop": ["where"], "keep": ["where"],
+            },
+            "dependentSchemas": {"add": {"properties": {"where": False}}},
+        }
+    )  # fmt: skip
+
     drop: Name | None = None
+    """Take away the cells that 'where' means."""
     keep: Name | None = None
+    """Take away all but the cells that 'where' means."""
+    add: Name | None = None
+    """Add the product of the values under 'cells'."""
     set: Name | None = None
-    where: Where
+    """Change settings of the cells that 'where' means."""
+    where: Where | None = None
+    """Which cells: those whose value on every axis named here is one of those given."""
+    cells: dict[Name, Values] | None = None
+    """Of an 'add': values for axes; an axis that is not named has all of its values."""
     to: dict[Name, dict[str, Any]] | None = None
+    """Of a 'set': algorithm, setting and new value."""
     why: str
+    """The reason, for those who read the plan."""
 
     @model_validator(mode="after")
     def _one_action(self) -> Rule:
-        if sum(x is not None for x in (self.drop, self.keep, self.set)) != 1:
-            raise ValueError("a rule is exactly one of drop, keep and set, with its name as the value")
+        if sum(x is not None for x in (self.drop, self.keep, self.add, self.set)) != 1:
+            raise ValueError("a rule is exactly one of drop, keep, add and set, with its name as the value")
         if (self.set is None) != (self.to is None):
             raise ValueError("'to' (algorithm: {setting: value}) belongs to a 'set' rule, and to no other")
+        if (self.add is None) != (self.cells is None):
+            raise ValueError("'cells' (axis: [values]) belongs to an 'add' rule, and to no other")
+        if (self.add is None) == (self.where is None):
+            raise ValueError("'where' (axis: values) belongs to every rule but 'add'")
         return self
+
+    @property
+    def action(self) -> str:
+        return next(action for action in ("drop", "keep", "add", "set") if getattr(self, action) is not None)
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self, self.action))
+
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Size = Annotated[str, AfterValidator(storage), WithJsonSchema({"type": "string", "pattern": SIZE})]
+
+
+class Spaced(Strict):
+    """Some of a training's checkpoints, in one unit."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    log: int | None = Field(default=None, ge=2)
+    """So many of the saved ones, the first and the last among them, their steps spaced evenly on a logarithmic scale."""
+    steps: list[Positive] | None = Field(default=None, min_length=1)
+    """After these steps."""
+    epochs: list[Annotated[float, Field(gt=0)]] | None = Field(default=None, min_length=1)
+    """After these epochs."""
+    fractions: list[Share] | None = Field(default=None, min_length=1)
+    """After these shares of all steps."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Spaced:
+        if sum(x is not None for x in (self.log, self.steps, self.epochs, self.fractions)) != 1:
+            raise ValueError("say exactly one of log, steps, epochs and fractions")
+        return self
+
+
+Checkpoints = Literal["final", "all"] | Spaced
 
 
 class Evaluation(Strict):
     """What every cell is measured on, after training and (its start, once) before."""
 
-    suites: list[Name] = Field(min_length=1)
+    suites: list[Annotated[Name, Refers("suites")]] = Field(min_length=1, json_schema_extra=UNIQUE)
+    """Suites of the catalog, the same for all cells."""
+    checkpoints: Checkpoints = "final"
+    """Which of a training's checkpoints; a suite may say its own."""
+    after: Literal["last", "each"] = "last"
+    """In a sequence of domains: only at its end, or after each of them (what became of the earlier ones?)."""
+    baselines: bool = True
+    """Whether the starts are measured, too. Without them no change can be told."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of every interval in the report."""
+
+    @model_validator(mode="after")
+    def _no_suite_twice(self) -> Evaluation:
+        if len(set(self.suites)) < len(self.suites):
+            place = _second(self.suites)
+            raise misplaced(("suites", place), f"suite '{self.suites[place]}' is named twice")
+        return self
+
+
+class Match(Strict):
+    """What must be the same for cells to be compared, checked on the plan."""
+
+    same: Literal["prompts", "examples", "tokens", "gpu_hours", "start"]
+    """The questions, rows seen, tokens at most, GPU-hours at the time limits, or the start's checkpoint."""
+    across: list[Name] = Field(min_length=1, json_schema_extra=UNIQUE)
+    """The axes along which cells are compared: those that differ in nothing else must match."""
+    within: float = Field(default=0.0, ge=0, lt=1)
+    """The tolerated difference, as a share of the larger number."""
+    why: str
+    """The reason, for those who read the plan."""
+
+
+class Accept(Strict):
+    """A difference between compared cells that the study knows of; it is no warning any more."""
+
+    differ: Literal["prompt", "tokens", "suites", "seed", "precision"]
+    """What differs."""
+    across: Name
+    """The axis along which cells are compared."""
+    why: str
+    """The reason, for those who read the plan."""
+
+
+class Budget(Strict):
+    """What the whole plan may take; a plan that takes more does not compile."""
+
+    gpu_hours: float | None = Field(default=None, ge=0)
+    """At the jobs' time limits."""
+    jobs: int | None = Field(default=None, ge=1)
+    """Jobs in the plan."""
+    storage: Size | None = Field(default=None, examples=["500G", "2T"])
+    """Of checkpoints in the store."""
+
+
+class Origin(Strict):
+    """Cells chosen by another study's results. `lethe select` writes them into a file of their own, to be committed."""
+
+    study: str = Field(examples=["phase1.yaml"])
+    """The other study's spec, seen from this one."""
+    select: str = Field(examples=["top 3 by forgetting", "top 1 by gain per domain"])
+    """`top N by METRIC` or `bottom N by METRIC`, with `per AXIS` for the best of each."""
+    axes: list[Name] = Field(min_length=1, json_schema_extra=UNIQUE)
+    """The axes whose values are taken from the chosen cells; this study's own axes give the rest."""
 
 
 class Tracking(Strict):
     """Where training curves go. The run id is the cell's, fixed when compiling."""
 
     wandb: Literal["online", "offline", "disabled"] = "offline"
+    """Offline runs are uploaded later, with `wandb sync`."""
     project: Name = "lethe"
+    """The W&B project."""
 
 
 class Study(Strict):
-    """One study, as its spec says it. `define` holds raw definitions; compiler.catalog reads them."""
+    """One study: which cells, made how, measured on what, where."""
 
     study: Name
+    """The study's name: its folder below generated/."""
     about: str
-    cluster: Name
+    """One line on what it asks."""
+    cluster: Annotated[Name, Refers("clusters")]
+    """A cluster of the catalog."""
     catalog: list[str] = Field(default=["catalog"], min_length=1)
+    """Folders of definitions, seen from this file; later ones lie on top."""
+    name: str | None = Field(default=None, examples=["{scale}__{domain}__{method}"])
+    """How cells are named, with every axis in braces. Default: method, domain, start, scale, then the others in their order."""
     axes: Axes
-    rules: list[Rule] = Field(default_factory=list)
+    """The values of each axis. Besides the named ones, an axis is a setting (`lr: [1e-5, 2e-5]`, `grpo.lr: [...]`), or named
+    bundles of settings (`speed: {slow: {lr: 1e-6, epochs: 3}, fast: {lr: 1e-5, epochs: 1}}`)."""
+    zip: list[Annotated[list[Name], Field(min_length=2)]] = Field(default=[])
+    """Axes that go together, value by value, instead of each with each."""
+    origin: Origin | None = Field(default=None, alias="from")
+    """Cells chosen by another study's results."""
+    rules: list[Rule] = Field(default=[])
+    """Edits of the cells, in this order."""
     evaluate: Evaluation
+    """What every cell is measured on."""
+    match: list[Match] = Field(default=[])
+    """What must be the same for cells to be compared."""
+    accept: list[Accept] = Field(default=[])
+    """Differences between compared cells that the study knows of."""
+    budget: Budget = Budget()
+    """What the whole plan may take."""
     tracking: Tracking = Tracking()
-    define: dict[str, dict[Name, Any]] = Field(default_factory=dict)
+    """Where training curves go."""
+    define: dict[str, dict[Name, Any]] = Field(default={})
+    """Definitions of the study's own, on top of the catalog's: section, name, definition (or `extends:` and what differs)."""
+
+    @classmethod
+    def lacks(cls, data: Any) -> Iterator[tuple[str, str]]:
+        """A named axis that neither the study's own axes nor `from` has."""
+        axes, origin = data.get("axes"), data.get("from")
+        chosen = origin.get("axes") if isinstance(origin, dict) else None
+        for axis in NAMED if isinstance(axes, dict) else ():
+            if axis not in axes and axis not in (chosen if isinstance(chosen, list) else ()):
+                yield "axes", axis
 
 
 def read_study(path: Path) -> tuple[Study, Tree]:

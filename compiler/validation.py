@@ -7,20 +7,30 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
-from compiler.diagnostics import Diagnostic, SpecError, closest, nearest
+from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, one_slip
 from compiler.source import PathKey, Tree
 
 
 class Strict(BaseModel):
     """What every model of the language shares: unknown keys are errors, nothing is coerced, nothing changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True, validate_by_alias=True
+    )
+
+
+    @classmethod
+    def lacks(cls, data: Any) -> Iterable[PathKey]:
+        """Keys that a mapping lacks and no single field can ask for."""
+        return ()
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -28,11 +38,14 @@ Model = TypeVar("Model", bound=Strict)
 
 def parse(model: type[Model], tree: Tree) -> Model:
     """Validate `tree` as `model`. Raises SpecError with one diagnostic per mistake."""
+    found = [_Mistake(path, "missing", {}) for path in model.lacks(tree.data)] if isinstance(tree.data, dict) else []
     try:
-        return model.model_validate(tree.data)
+        made = model.model_validate(tree.data)
     except ValidationError as error:
-        found = [_Mistake(_real_path(tree, item), item["type"], item) for item in error.errors(include_url=False)]
-    raise SpecError(list(_diagnostics(model, tree, found)))
+        found += [_Mistake(_real_path(tree, item), item["type"], item) for item in error.errors(include_url=False)]
+    if found:
+        raise SpecError(list(_diagnostics(model, tree, found)))
+    return made
 
 
 def check_schema(schema: Mapping[str, Any], tree: Tree, where: str) -> list[Diagnostic]:
@@ -65,11 +78,13 @@ def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[
     value: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = list(schema.get("properties", {}))
+        known, lacking = list(schema.get("properties", {})), set(schema.get("required", ())) - set(instance)
         for key in sorted(set(instance) - set(known)):
-            yield Diagnostic(tree.key_at((*path, key)), f"unknown key '{key}' in the {where}", nearest(key, known))
+            slip = _meant(key, lacking, known, instance)
+            yield Diagnostic(tree.key_at((*path, key)), f"unknown key '{key}' in the {where}", slip)
     elif error.validator == "required":
-        meant = {closest(key, schema["properties"]) for key in set(instance) - set(schema["properties"])}
+        known, lacking = list(schema.get("properties", {})), set(value) - set(instance)
+        meant = {_meant(key, lacking, known, instance).suggestion for key in set(instance) - set(known)}
         missing = [key for key in value if key not in instance and key not in meant]
         if missing:
             names = ", ".join(f"'{_dotted((*path, key))}'" for key in missing)
@@ -113,6 +128,17 @@ _PYDANTIC = {
     "model_type": "a mapping",
 }  # fmt: skip
 
+_BOUNDS = {
+    "greater_than_equal": "at least {ge}", "greater_than": "more than {gt}", "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}", "finite_number": "a finite number", "string_too_long": "at most {max_length} characters",
+    "too_short": "at least {min_length}", "too_long": "at most {max_length}",
+}  # fmt: skip
+
+
+def misplaced(path: PathKey, message: str) -> PydanticCustomError:
+    """What a model's own validator raises for a mistake at `path` below the model."""
+    return PydanticCustomError("misplaced", "{text}", {"text": message, "path": path})
+
 
 @dataclass(frozen=True)
 class _Mistake:
@@ -125,41 +151,94 @@ class _Mistake:
 
 def _diagnostics(model: type[BaseModel], tree: Tree, found: Sequence[_Mistake]) -> Iterable[Diagnostic]:
     """One diagnostic a place, however many members of a union complain there, and one for all keys a mapping lacks."""
-    unknown = [mistake.path for mistake in found if mistake.kind == "extra_forbidden"]
-    meant = {(*path[:-1], closest(str(path[-1]), _fields_at(model, path[:-1]))) for path in unknown}
-    missing: dict[PathKey, list[str]] = {}
+    lacking: dict[PathKey, list[str]] = {}
     other: dict[PathKey, list[_Mistake]] = {}
     for mistake in found:
-        if mistake.kind != "missing":
+        if mistake.kind == "missing":
+            lacking.setdefault(mistake.path[:-1], []).append(str(mistake.path[-1]))
+        else:
             other.setdefault(mistake.path, []).append(mistake)
-        elif mistake.path not in meant:
-            missing.setdefault(mistake.path[:-1], []).append(f"'{mistake.path[-1]}'")
-    for path, names in missing.items():
-        what = f"the key {names[0]} is" if len(names) == 1 else f"the keys {', '.join(names)} are"
-        yield Diagnostic(tree.at(path), f"{what} missing{_inside(path)}")
+    slips = dict(slip for path, names in lacking.items() for slip in _slips(model, tree, path, names))
+    for path, names in lacking.items():
+        yield from _lacks(model, tree, path, [name for name in names if (*path, name) not in slips.values()])
+    for path in slips:
+        yield _unknown_key(model, tree, path, lacking[path[:-1]])
     for path, mistakes in other.items():
-        if not any(len(deeper) > len(path) and deeper[: len(path)] == path for deeper in other):
-            yield _diagnostic(model, tree, path, mistakes)
+        if path not in slips and not any(len(deeper) > len(path) and deeper[: len(path)] == path for deeper in other):
+            yield _diagnostic(model, tree, path, mistakes, lacking.get(path[:-1], []))
 
 
-def _diagnostic(model: type[BaseModel], tree: Tree, path: PathKey, mistakes: Sequence[_Mistake]) -> Diagnostic:
+def _slips(model: type[BaseModel], tree: Tree, path: PathKey, lacking: Sequence[str]) -> Iterable[tuple[PathKey, PathKey]]:
+    """Which keys of a mapping are most likely keys that it lacks, misspelt. It may be one that takes any key."""
+    known, said = _fields_at(model, path), tree.below(path).data
+    for key in said:
+        meant = _meant(key, lacking, known, said).suggestion if key not in known else None
+        if meant in lacking:
+            yield (*path, key), (*path, str(meant))
+
+
+def _meant(key: str, lacking: Iterable[str], known: Iterable[str], said: Iterable[str]) -> Hint:
+    """What an unknown key most likely stands for: a slip of one that must be there, one that may be, one that is there."""
+    return nearest(key, [word for word in lacking if one_slip(key, word)] or known, said)
+
+
+def _lacks(model: type[BaseModel], tree: Tree, path: PathKey, names: Sequence[str]) -> Iterable[Diagnostic]:
+    if names:
+        quoted = [f"'{name}'" for name in names]
+        what = f"the key {quoted[0]} is" if len(names) == 1 else f"the keys {', '.join(quoted)} are"
+        hint = _about(_fields_at(model, path).get(names[0])) if len(names) == 1 else ""
+        yield Diagnostic(tree.at(path), f"{what} missing{_inside(path)}", hint)
+
+
+def _unknown_key(model: type[BaseModel], tree: Tree, path: PathKey, lacking: Sequence[str]) -> Diagnostic:
+    hint = _meant(str(path[-1]), lacking, _fields_at(model, path[:-1]), tree.below(path[:-1]).data)
+    return Diagnostic(tree.key_at(path), f"unknown key '{path[-1]}'{_inside(path[:-1])}", hint)
+
+
+def _diagnostic(
+    model: type[BaseModel], tree: Tree, path: PathKey, mistakes: Sequence[_Mistake], lacking: Sequence[str]
+) -> Diagnostic:
     """What is wrong at one place. Where a union's members disagree, one that minds more than the type is right."""
-    mistake = next((m for m in mistakes if m.kind not in _PYDANTIC), mistakes[0])
-    item = mistake.item
+    mistake = min(mistakes, key=_relevance)
+    item, hint = mistake.item, _about(_fields_at(model, path[:-1]).get(str(path[-1]))) if path else ""
     if mistake.kind == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        hint = nearest(str(path[-1]), known)
-        return Diagnostic(tree.key_at(path), f"unknown key '{path[-1]}'{_inside(path[:-1])}", hint)
+        return _unknown_key(model, tree, path, lacking)
     if mistake.kind == "literal_error":
         valid = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         message = f"{_named(path)} cannot be {shown(item['input'])}"
         return Diagnostic(tree.at(path), message, nearest(str(item["input"]), valid))
     if mistake.kind in _PYDANTIC:
-        expected = " or ".join(dict.fromkeys(_PYDANTIC[m.kind] for m in mistakes))
-        return Diagnostic(tree.at(path), f"{_named(path)} is {shown(item['input'])}; expected {expected}")
+        expected = _either([_PYDANTIC[m.kind] for m in mistakes])
+        return Diagnostic(tree.at(path), f"{_named(path)} is {shown(item['input'])}; expected {expected}", hint)
+    if mistake.kind in _BOUNDS:
+        return Diagnostic(tree.at(path), _beyond(path, mistake), hint)
+    if mistake.kind == "misplaced":
+        at = tree.at((*path, *item["ctx"]["path"]))
+        return Diagnostic(at, f"{_named(path)}: {item['ctx']['text']}")
     text = item["msg"].removeprefix("Value error, ")
     at = tree.key_at(path) if item["loc"][-1:] == ("[key]",) else tree.at(path)
     return Diagnostic(at, f"{_named(path)}: {text[:1].lower()}{text[1:]}")
+
+
+def _relevance(mistake: _Mistake) -> int:
+    """Of a union's members, one that takes a value of this type says most; a choice of words has no say on a mapping."""
+    return 2 if mistake.kind in _PYDANTIC else int(mistake.kind == "literal_error" and isinstance(mistake.item["input"], dict))
+
+
+def _either(kinds: Sequence[str]) -> str:
+    """Several types in words; an integer is a number."""
+    distinct = [kind for kind in dict.fromkeys(kinds) if not (kind == "an integer" and "a number" in kinds)]
+    return " or ".join([", ".join(distinct[:-1]), distinct[-1]] if len(distinct) > 2 else distinct)
+
+
+def _beyond(path: PathKey, mistake: _Mistake) -> str:
+    """A value of the right type, but too small, large, short or long."""
+    item = mistake.item
+    bound = _BOUNDS[mistake.kind].format(**item.get("ctx", {}))
+    if mistake.kind in ("too_short", "too_long"):
+        count = len(item["input"])
+        return f"{_named(path)} has {count or 'no'} item{'s' * (count != 1)}; expected {bound}"
+    return f"{_named(path)} is {shown(item['input'])}; expected {bound}"
 
 
 def _real_path(tree: Tree, item: Any) -> PathKey:
@@ -171,31 +250,44 @@ def _real_path(tree: Tree, item: Any) -> PathKey:
     return (*path, item["loc"][-1]) if item["type"] == "missing" else path
 
 
-def _fields_at(model: type[BaseModel], path: PathKey) -> list[str]:
+def _fields_at(model: type[BaseModel], path: PathKey) -> dict[str, FieldInfo]:
     """The keys that `model` allows at `path`."""
     kinds: list[Any] = [model]
     for step in path:
         kinds = [inner for kind in kinds for inner in _step(kind, step)]
-    return sorted({name for kind in kinds if _is_model(kind) for name in kind.model_fields})
+    return {name: field for kind in kinds if _is_model(kind) for name, field in _keys(kind).items()}
+
+
+@cache
+def _keys(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """A model's fields as the YAML calls them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _step(kind: Any, step: str | int) -> list[Any]:
     if _is_model(kind):
-        field = kind.model_fields.get(str(step))
+        field = _keys(kind).get(str(step))
         return _members(field.annotation) if field else []
     arguments = get_args(kind)
-    return _members(arguments[-1] if get_origin(kind) is dict or len(arguments) != 2 else arguments[0]) if arguments else []
+    return _members(arguments[-1]) if get_origin(kind) in (dict, list) else []
 
 
 def _members(annotation: Any) -> list[Any]:
+    """The types that a value may have: a union's members, and what an annotated type is besides its constraints."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return list(get_args(annotation))
-    return [] if get_origin(annotation) is Literal else [annotation]
+        return [inner for member in get_args(annotation) for inner in _members(member)]
+    return [annotation]
 
 
 @cache
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _about(field: FieldInfo | None) -> str:
+    return (field.description or "").replace("\n", " ") if field else ""
 
 
 def _inside(path: PathKey) -> str:

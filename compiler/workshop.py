@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from compiler import backends
-from compiler.catalog import Cluster
+from compiler.cost import Cost, job_cost
+from compiler.definitions import Cluster
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.fingerprint import fingerprint
 from compiler.plan import Edge, Job
-from compiler.source import Tree
+from compiler.source import PathKey, Tree, merged
 from compiler.study import Tracking
 
 MANIFEST = Path(__file__).parent.parent / "runtime" / "manifest.json"
@@ -44,6 +45,18 @@ class Request:
     cell: Mapping[str, str] | None = None
     output: str | None = None
     inputs_required: bool = True
+    cost: Cost | None = None
+    weights: float | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the values of a job come from: trees that know their layers, and what was given to whom asked for it."""
+
+    settings: Tree
+    execution: Tree
+    resources: Tree
+    given: Mapping[str, str]
 
 
 @dataclass
@@ -54,10 +67,13 @@ class Workshop:
     cluster: Cluster
     cluster_at: Position
     tracking: Tracking
+    cluster_tree: Tree = EMPTY
     jobs: dict[str, Job] = field(default_factory=dict)
     wrong: list[Diagnostic] = field(default_factory=list)
     _requests: dict[str, Request] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
+    _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
+    sources: dict[str, Sources] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
 
     def make(self, request: Request) -> Job:
@@ -76,7 +92,44 @@ class Workshop:
         job = _unrendered(request, part) if self.wrong else self._rendered(request, part, settings, execution, resources)
         twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
         self.jobs[request.id] = twin
+        if twin is job:
+            self.sources[job.id] = self._sources(request, settings, execution, part)
         return twin
+
+    def keep(self, job: Job, step: int, asked: Position) -> None:
+        """Have a training keep an intermediate checkpoint, for `asked`."""
+        self._kept.setdefault(job.id, {})[step] = asked
+
+    def finish(self) -> None:
+        """Tell every training what it must keep, and check that it can; afterwards no job is made any more."""
+        for name, steps in self._kept.items():
+            job = next(job for job in self.jobs.values() if job.id == name)
+            part = self.part(job.backend, job.what, self.cluster_at)
+            if "keep" not in part.takes("execution"):
+                at = next(iter(steps.values()))
+                message = f"backend '{job.backend}' keeps no intermediate checkpoints of '{job.what}'"
+                self.wrong.append(Diagnostic(at, message, "begin from, and measure, final checkpoints only"))
+                continue
+            places: dict[PathKey, Position] = {("keep",): next(iter(steps.values()))}
+            kept = Tree(self.cluster_at.file, {"keep": sorted(steps)}, places, places).labelled("what reads its checkpoints")
+            known = self.sources[name]
+            execution = merged(known.execution, kept)
+            if not self.wrong:
+                self.wrong += part.check_rules(known.settings, execution, f"training {job.name}")
+            self.sources[name] = replace(known, execution=execution)
+            self._replace(job, replace(job, execution=execution.data, cost=_cost_with(job, len(steps))))
+
+    def _replace(self, old: Job, new: Job) -> None:
+        self.jobs = {asked: new if job is old else job for asked, job in self.jobs.items()}
+
+    def has_part(self, backend: str, what: str) -> bool:
+        """Whether a backend has a part of that name."""
+        return backends.exists(backend, what)
+
+    def _sources(self, request: Request, settings: Tree, execution: Tree, part: backends.Part) -> Sources:
+        place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
+        given = {name: request.whose for name in request.given if name in part.takes("settings")}
+        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), given)
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
@@ -113,6 +166,7 @@ class Workshop:
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=settings.data, config=config, execution=execution.data,
             resources=resources, environment=part.environment,
+            cost=job_cost(request.cost, resources, output, request.weights),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
 
@@ -138,6 +192,12 @@ def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:
     return request.settings.data, request.execution.data, inputs, given, request.output
 
 
+def _cost_with(job: Job, kept: int) -> dict[str, Any]:
+    """What a training takes that keeps so many intermediate checkpoints, too."""
+    storage = job.cost.get("storage")
+    return {**job.cost, "storage": storage and storage * (1 + kept)}
+
+
 def _edge(name: str, made: Job, *, required: bool) -> Edge:
     return Edge(name, made.id, made.output, made.path, made.fingerprint, required)
 
@@ -153,5 +213,5 @@ def _unrendered(request: Request, part: backends.Part) -> Job:
     return Job(
         id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=None, inputs=(),
         output=request.output or str(part.output), code=0, settings={}, config=None, execution={}, resources={},
-        environment="", fingerprint="0" * 64,
+        environment="", cost={}, fingerprint="0" * 64,
     )  # fmt: skip

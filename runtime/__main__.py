@@ -131,7 +131,9 @@ def _parser() -> ArgumentParser:
     local = verbs.add_parser("local", help="run the listed scripts on this machine (submit_all.sh calls this)")
     for option in ("study", "generated", "store", "done"):
         local.add_argument(f"--{option}", type={"study": str, "done": int}.get(option, Path), required=True)
-    local.add_argument("list", type=Path, metavar="LIST", help="lines of job, fingerprint, after, ended, divided by tabs")
+    local.add_argument(
+        "list", type=Path, metavar="LIST", help="lines of job, fingerprint, after, ended, steps, with tabs between"
+    )
     warm = verbs.add_parser("warm", help="keep a process with the imports done, for jobs on this machine")
     warm.add_argument("socket", metavar="SOCKET", help="where to listen")
     return parser

@@ -10,11 +10,11 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import markers
+from runtime import markers, steps
 from runtime.contract import Contract, guard, job_of, load
 from runtime.errors import JobError
 from runtime.job import Job
@@ -29,6 +29,7 @@ CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "dataset.privileged": (("data.jsonl", "train.parquet"),),
     "traces": (("traces.jsonl",),),
     "checkpoint.hf": (("config.json",), ("*.safetensors", "*.bin")),
+    "checkpoint.adapter": (("adapter_config.json",), ("adapter_model.safetensors",)),
     "checkpoint.shards": (("latest_checkpointed_iteration.txt",),),
     "scores": (("scores.json",), ("items.jsonl",)),
     "report": (("report.html",), ("report.json",), ("report.txt",)),
@@ -58,6 +59,12 @@ def begin(path: Path) -> None:
         return
     guard(contract)
     contract.out.mkdir(parents=True, exist_ok=True)
+    if contract.output_type == "checkpoint.shards":
+        from runtime import verl_checkpoint
+
+        verl_checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
+    if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
+        steps.step_folder(contract.inputs["shards"], step)
 
 
 def finish(path: Path) -> None:
@@ -78,6 +85,10 @@ def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
         from runtime import lm_eval_results
 
         return lm_eval_results.collect(job)
+    if job.kind == "convert":
+        from runtime import verl_adapter
+
+        return verl_adapter.merge(job.out)
     return {}
 
 
@@ -98,10 +109,20 @@ def _check_version(contract: Contract) -> None:
 
 
 def _already_done(contract: Contract) -> bool:
-    done = markers.is_done(contract.out, contract.fingerprint)
-    if done:
-        print(f"{contract.job} is already done: {contract.out}", flush=True)
-    return done
+    """Say whether the job need not run. A training that kept no checkpoint of a step that is needed now is not done."""
+    if not markers.is_done(contract.out, contract.fingerprint):
+        return False
+    missing = steps.missing_in(contract.out, contract.steps)
+    if missing:
+        print(f"{contract.job} is done, but kept no checkpoint of step {_listed(missing)}: it is trained again", flush=True)
+        (contract.out / markers.NAME).unlink()
+        return False
+    print(f"{contract.job} is already done: {contract.out}", flush=True)
+    return True
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _work_of(kind: str) -> Callable[[Job], Mapping[str, Any]]:
@@ -119,6 +140,9 @@ def _close(contract: Contract, facts: Mapping[str, Any], seconds: float | None) 
     missing = missing_files(contract.output_type, contract.out)
     if missing:
         raise JobError(f"{contract.job} ended without making {', '.join(missing)} in {contract.out}")
+    lost = steps.missing_in(contract.out, contract.steps)
+    if lost:
+        raise JobError(f"{contract.job} ended without keeping a checkpoint of step {_listed(lost)}; is it past the last one?")
     markers.write(
         contract.out,
         markers.Marker(

@@ -21,7 +21,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Contract:
-    """What one job reads, writes and must be. Paths are absolute; `code` is the version its kind was compiled for."""
+    """What one job reads, writes and must be. Paths are absolute; `code` is the version its kind was compiled for.
+
+    `steps` are those whose checkpoints other jobs need, beside the last one.
+    """
 
     job: str
     kind: str
@@ -33,6 +36,7 @@ class Contract:
     inputs: Mapping[str, Input]
     output_type: str
     out: Path
+    steps: tuple[int, ...]
 
 
 def load(path: Path, store: Path) -> Contract:
@@ -64,6 +68,7 @@ def _contract(fields: Mapping[str, Any], path: Path, store: Path) -> Contract:
         inputs={name: _input(item, store) for name, item in fields["inputs"].items()},
         output_type=fields["output"]["type"],
         out=store.absolute() / fields["output"]["path"],
+        steps=tuple(fields["output"].get("steps", ())),
     )
 
 

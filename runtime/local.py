@@ -1,8 +1,8 @@
 """Run a study's scripts on this machine, in dependency order, as many at a time as there are cores.
 
 submit_all.sh hands over a list of what is not done: lines of job, fingerprint, the unfinished jobs that must succeed
-before it, and those that must only end, divided by tabs, the jobs of one field by blanks. A job that fails takes along
-those that need it; all others go on.
+before it, those that must only end, and the steps whose checkpoints it must keep, divided by tabs, what is in one field by
+blanks. A job that fails takes along those that need it; all others go on.
 
 Variables: LETHE_JOBS, how many scripts run at a time; LETHE_COLD=1, no warm process.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from runtime import ledger, markers
+from runtime import ledger, markers, steps
 from runtime.display import Display, clock, status_line
 from runtime.errors import JobError
 
@@ -50,6 +50,7 @@ class Task:
     fingerprint: str
     after: tuple[str, ...]
     ended: tuple[str, ...]
+    steps: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ def read_tasks(path: Path) -> list[Task]:
     tasks = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split("\t")
-        if len(fields) != 4:
-            raise JobError(f"{path}:{number}: expected job, fingerprint, after and ended, divided by tabs")
-        tasks.append(Task(fields[0], fields[1], tuple(fields[2].split()), tuple(fields[3].split())))
+        if len(fields) != 5:
+            raise JobError(f"{path}:{number}: expected job, fingerprint, after, ended and steps, divided by tabs")
+        after, ended, kept = (field.split() for field in fields[2:])
+        tasks.append(Task(fields[0], fields[1], tuple(after), tuple(ended), tuple(map(int, kept))))
     return tasks
 
 
@@ -233,7 +235,7 @@ def _collect(state: _Run) -> None:
         if code is None:
             continue
         state.under_way.remove(item)
-        why = _why_failed(code, state.place.out(item.task), item.task.fingerprint)
+        why = _why_failed(code, state.place.out(item.task), item.task)
         end = "failed" if why else "done"
         state.ends[item.task.job] = end
         _note(state, item.task, end, item.process.pid, why)
@@ -244,10 +246,13 @@ def _collect(state: _Run) -> None:
             state.display.line(f"{state.done}/{state.total} {item.task.job}: done in {taken}")
 
 
-def _why_failed(code: int, out: Path, fingerprint: str) -> str:
+def _why_failed(code: int, out: Path, task: Task) -> str:
     """Return why a script that ended with `code` did not do its job; empty when it did."""
     if code == 0:
-        return "" if markers.is_done(out, fingerprint) else f"exit code 0, but no done-marker in {out}"
+        if not markers.is_done(out, task.fingerprint):
+            return f"exit code 0, but no done-marker in {out}"
+        missing = steps.missing_in(out, task.steps)
+        return f"exit code 0, but no checkpoint of step {', '.join(map(str, missing))} in {out}" if missing else ""
     number = -code if code < 0 else code - 128
     if number in set(signal.Signals):
         name = signal.Signals(number).name

@@ -23,7 +23,8 @@ def compute_score(
     grader: str,
     **_: Any,
 ) -> float:
-    """The reward of one answer. The row that it answers stands in `extra_info["row"]` as JSON; `grader` is the config's.
+    """The reward of one answer. The row that it answers stands in `extra_info["row"]` as JSON; `grader` is the config's, where
+    `by_row` means the row's own.
 
     Raises JobError where the row is missing, or where its answer is not the ground truth that VeRL was given.
     """

@@ -52,6 +52,16 @@ def correct_vs_incorrect(traces: Iterable[Row], per_question: int, seed: int) ->
     return _select(traces, lambda trace: _pairs(trace, per_question, seed))
 
 
+def truth_vs_own(traces: Iterable[Row], per_question: int, seed: int) -> Selection:
+    """Self-play (SPIN; Chen et al. 2024, arXiv 2401.01335): the question's solution is chosen, the model's own answer rejected.
+
+    Of each round's answers (`samples`, and `samples_before` where the round before is used, too) at most `per_question` are
+    taken, drawn by `seed`, whether right or wrong; finished ones where the question has any. An answer that is the solution
+    gives no pair.
+    """
+    return _select(traces, lambda trace: _own_pairs(trace, per_question, seed))
+
+
 def prompts(rows: Iterable[Row]) -> Selection:
     """For a method that samples by itself: whole rows, with all that a grader and its self-test need."""
     return _select(rows, lambda row: [row])
@@ -98,7 +108,7 @@ def _completion(row: Row, text: str) -> Row:
 
 
 def _question(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in ("solution", "samples")}
+    return {name: value for name, value in row.items() if name not in ("solution", "samples", "samples_before")}
 
 
 def _correct(trace: Row) -> list[str]:
@@ -117,8 +127,7 @@ def _enough(trace: Row, count: int) -> list[str]:
 
 
 def _incorrect(trace: Row) -> list[str]:
-    wrong = [sample for sample in trace["samples"] if not sample["correct"]]
-    texts = _texts(sample for sample in wrong if sample["finished"]) or _texts(wrong)
+    texts = _finished_first([sample for sample in trace["samples"] if not sample["correct"]])
     if not texts:
         raise Dropped("no incorrect answer")
     return texts
@@ -130,6 +139,28 @@ def _pairs(trace: Row, per_question: int, seed: int) -> list[Row]:
     return [
         {"id": trace["id"], "prompt": trace["prompt"], "chosen": chosen, "rejected": rejected} for chosen, rejected in drawn
     ]
+
+
+def _own_pairs(trace: Row, per_question: int, seed: int) -> list[Row]:
+    truth = _solution(trace)[0]["completion"]
+    rounds = {"": trace["samples"], ":before": trace.get("samples_before", [])}
+    own = [text for mark, samples in rounds.items() for text in _own(samples, per_question, f"{seed}:{trace['id']}{mark}")]
+    if not own:
+        raise Dropped("no own answer")
+    rejected = [text for text in dict.fromkeys(own) if text.strip() != truth.strip()]
+    if not rejected:
+        raise Dropped("every own answer is the solution")
+    return [{"id": trace["id"], "prompt": trace["prompt"], "chosen": truth, "rejected": text} for text in rejected]
+
+
+def _own(samples: Sequence[Row], per_question: int, seed: str) -> list[str]:
+    texts = _finished_first(samples)
+    return random.Random(seed).sample(texts, min(per_question, len(texts)))
+
+
+def _finished_first(samples: Sequence[Row]) -> list[str]:
+    """The different texts of the finished samples, or of all where none is finished."""
+    return _texts(sample for sample in samples if sample["finished"]) or _texts(samples)
 
 
 def _texts(samples: Iterable[Row]) -> list[str]:

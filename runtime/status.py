@@ -2,7 +2,7 @@
 
 Reads the plan, the done-markers, the ledger and, where Slurm runs the plan, one squeue call and at most one of sacct.
 
-    done       its done-marker carries the plan's fingerprint
+    done       its done-marker carries the plan's fingerprint, and the checkpoints of the plan's steps are there
     running    under way
     queued     Slurm will start it as soon as there is room
     waiting    submitted; it waits for other jobs
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import ledger, markers
+from runtime import ledger, markers, steps
 from runtime.errors import JobError
 from runtime.store import folder_of
 
@@ -101,10 +101,15 @@ def _read(path: Path, store: Path | None) -> _Study:
 
 def states_of(study: _Study) -> list[State]:
     """Return the state of each job, in the plan's order."""
-    done = {job["id"] for job in study.jobs if markers.is_done(_out(study, job), job["fingerprint"])}
+    done = {job["id"] for job in study.jobs if _is_done(study, job)}
     queue = _queue(study) if study.slurm and len(done) < len(study.jobs) else {}
     states = [_state(study, job, done, queue) for job in study.jobs]
     return _with_accounting(study, states) if study.slurm else states
+
+
+def _is_done(study: _Study, job: Mapping[str, Any]) -> bool:
+    out = _out(study, job)
+    return markers.is_done(out, job["fingerprint"]) and not steps.missing_in(out, job.get("steps", ()))
 
 
 def _out(study: _Study, job: Mapping[str, Any]) -> Path:

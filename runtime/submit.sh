@@ -2,7 +2,9 @@
 # What every generated submit_all.sh is made of. Needs bash 4, coreutils and, under Slurm, Slurm's own clients.
 #
 #   open_plan "$@"                                  reads the options; refuses a generated tree that somebody edited
-#   submit JOB FINGERPRINT [after P...] [ended P...]  one job: it starts when all P of `after` succeeded and all of `ended` ended
+#   submit JOB FINGERPRINT [steps N...] [after P...] [ended P...]
+#                                                   one job: it starts when all P of `after` succeeded and all of `ended` ended;
+#                                                   it is done when its done-marker and the checkpoints of all steps N are there
 #   close_plan                                      submits what is neither done nor under way, or runs it here
 #
 # The sourcing script sets study, executor (slurm or local), store, root, here, and may set kill_on_invalid_dep=yes.
@@ -26,7 +28,7 @@ dry_run=no assume_yes=no force=no ledger=''
 total=0 done_count=0 adopted_count=0 new_count=0
 lock='' id='' dependency='' exported=''
 jobs=() todo=() held=() new_ids=()
-declare -A fingerprint_of=() name_of=() after_of=() ended_of=() is_done=()          # by job; name_of: Slurm's, unique
+declare -A fingerprint_of=() name_of=() after_of=() ended_of=() steps_of=() is_done=()  # by job; name_of: Slurm's, unique
 declare -A id_of=() is_new=()                                                       # by job, in this run
 declare -A queued_id=() queued_state=() queued_reason=() queued_dependency=()       # by Slurm name
 declare -A ledger_knows=() ledger_released=()                                       # by Slurm id
@@ -111,14 +113,16 @@ submit() {
     [[ -r $here/jobs/$job.sh ]] || fail 1 "$here/jobs/$job.sh is missing" 'Compile the study again.'
     total=$((total + 1))
     jobs+=("$job")
-    fingerprint_of[$job]=$2 name_of[$job]=$study.${job/\//.}.${2:0:8} after_of[$job]='' ended_of[$job]=''
+    fingerprint_of[$job]=$2 name_of[$job]=$study.${job/\//.}.${2:0:8} after_of[$job]='' ended_of[$job]='' steps_of[$job]=''
     shift 2
     for word; do
         case $list:$word in
-            *:after | *:ended) list=$word ;;
+            *:after | *:ended | *:steps) list=$word ;;
+            steps:*[!0-9]*) fail 1 "$job: '$word' is no step, in $0" 'Compile the study again.' ;;
+            steps:*) steps_of[$job]+=" $word" ;;
             after:*) need_known "$job" "$word"; after_of[$job]+=" $word" ;;
             ended:*) need_known "$job" "$word"; ended_of[$job]+=" $word" ;;
-            *) fail 1 "$job: '$word' stands before after or ended in $0" 'Compile the study again.' ;;
+            *) fail 1 "$job: '$word' stands before steps, after or ended in $0" 'Compile the study again.' ;;
         esac
     done
 }
@@ -130,7 +134,7 @@ need_known() {  # need_known JOB PARENT
 close_plan() {
     local job
     for job in "${jobs[@]}"; do
-        if [[ -e $store/$job-${fingerprint_of[$job]:0:12}/DONE.json ]]; then
+        if has_ended_well "$job"; then
             is_done[$job]=yes
             done_count=$((done_count + 1))
         else
@@ -144,6 +148,17 @@ close_plan() {
     else
         run_here
     fi
+}
+
+has_ended_well() {  # has_ended_well JOB: its done-marker is there, and so are the checkpoints that other jobs need
+    local step missing='' out=$store/$1-${fingerprint_of[$1]:0:12}
+    [[ -e $out/DONE.json ]] || return 1
+    for step in ${steps_of[$1]}; do
+        [[ -d $out/steps/$step ]] || missing+=" $step"
+    done
+    [[ -n $missing ]] || return 0
+    say "submit: $1 is done, but kept no checkpoint of step$missing: it is trained again"
+    return 1
 }
 
 unfinished() {  # unfinished PARENT...: those of them that are not done yet
@@ -424,8 +439,8 @@ run_here() {
         fail 1 "cannot write below $store" 'Set LETHE_STORE to a folder that you may write to.'
     for job in "${todo[@]}"; do
         # shellcheck disable=SC2086  # lists of job ids, which hold no blanks
-        printf '%s\t%s\t%s\t%s\n' "$job" "${fingerprint_of[$job]}" \
-            "$(unfinished ${after_of[$job]})" "$(unfinished ${ended_of[$job]})"
+        printf '%s\t%s\t%s\t%s\t%s\n' "$job" "${fingerprint_of[$job]}" \
+            "$(unfinished ${after_of[$job]})" "$(unfinished ${ended_of[$job]})" "${steps_of[$job]# }"
     done >"$list"
     cd -- "$root"
     exec "$python" -m runtime local --study="$study" --generated="$here" --store="$store" --done="$done_count" "$list"

@@ -1,16 +1,19 @@
 """What VeRL leaves (`global_step_N/`, `latest_checkpointed_iteration.txt`), checked and made ready for its merger.
 
 A run that a time limit ended has checkpoints too. So the number of updates that the config and the data ask for is counted
-here, and a checkpoint of fewer is no result.
+here, and a checkpoint of fewer is no result. Whatever checkpoints VeRL has kept get the names of all intermediate ones,
+`steps/N`.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from runtime import steps
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 
@@ -20,21 +23,40 @@ TOKENIZER = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_t
 
 
 def close(job: Job) -> Mapping[str, Any]:
-    """Check the last checkpoint in `job.out` and link `final` to its model; the facts are the updates and the rows trained on.
+    """Check the last checkpoint in `job.out`; link `final` to its model, and `steps/N` to every model that is there.
 
-    The checkpoint's tokenizer becomes the start's own again, since VeRL saves it with the chat template of its config.
+    The facts are the updates, the rows trained on, and the steps kept. The checkpoints' tokenizers become the start's own
+    again, since VeRL saves them with the chat template of its config.
     Raises EndedEarly when the run stopped before its last update, JobError when there is no checkpoint.
     """
     rows = rows_trained_on(job.config, job.inputs["data"].path / "train.parquet", job.inputs["start"].path)
     planned, reached = planned_updates(job.config, rows), _reached(job.out)
     if reached < planned:
         raise EndedEarly(f"{job.id} ended at update {reached} of {planned}; run it again, and it goes on from there")
-    model = final_model(job.out, reached)
-    restore_tokenizer(job.inputs["start"].path, model / "huggingface")
-    link = job.out / FINAL
-    link.unlink(missing_ok=True)
-    link.symlink_to(model.relative_to(job.out))
-    return {"updates": reached, "rows": rows}
+    _link(job.out / FINAL, model_of(job.out, reached))
+    kept = [step for step in _checkpoints(job.out) if _has_shards(job.out, step)]
+    shutil.rmtree(job.out / steps.FOLDER, ignore_errors=True)
+    (job.out / steps.FOLDER).mkdir()
+    for step in kept:
+        restore_tokenizer(job.inputs["start"].path, model_of(job.out, step) / "huggingface")
+        _link(steps.folder_of(job.out, step), model_of(job.out, step))
+    return {"updates": reached, "rows": rows, "kept": kept}
+
+
+def start_over_if_past(job: str, out: Path, needed: Iterable[int]) -> None:
+    """Remove what an earlier run left in `out` if it is past a step in `needed` without a checkpoint of it.
+
+    VeRL would go on from the last checkpoint, and never come by that step again.
+    """
+    if not (out / LATEST).is_file():
+        return
+    lost = [step for step in needed if step <= _reached(out) and not _has_shards(out, step)]
+    if not lost:
+        return
+    print(f"{job} has passed step {lost[0]} without keeping its checkpoint: it is trained from its start again", flush=True)
+    (out / LATEST).unlink()
+    for step in _checkpoints(out):
+        shutil.rmtree(out / f"global_step_{step}")
 
 
 def planned_updates(config: Mapping[str, Any], rows: int) -> int:
@@ -61,11 +83,10 @@ def rows_trained_on(config: Mapping[str, Any], data: Path, start: Path) -> int:
     return sum(_tokens(tokenizer, prompt, template) <= config["data"]["max_prompt_length"] for prompt in prompts)
 
 
-def final_model(out: Path, step: int) -> Path:
-    """The folder of the last checkpoint's model shards: with online RL, the actor's."""
-    folder = out / f"global_step_{step}"
-    model = folder / "actor" if (folder / "actor").is_dir() else folder
-    if not any(model.glob("model_world_size_*.pt")):
+def model_of(out: Path, step: int) -> Path:
+    """The folder of a checkpoint's model shards: with online RL, the actor's. Raises JobError where there are none."""
+    model = _model_folder(out, step)
+    if not _has_shards(out, step):
         raise JobError(f"{model}: holds no model shards, although {LATEST} names it; run the job again")
     return model
 
@@ -77,6 +98,25 @@ def restore_tokenizer(start: Path, saved: Path) -> None:
             file.unlink()
         for file in start.glob(pattern):
             shutil.copyfile(file, saved / file.name)
+
+
+def _model_folder(out: Path, step: int) -> Path:
+    folder = out / f"global_step_{step}"
+    return folder / "actor" if (folder / "actor").is_dir() else folder
+
+
+def _has_shards(out: Path, step: int) -> bool:
+    return any(_model_folder(out, step).glob("model_world_size_*.pt"))
+
+
+def _checkpoints(out: Path) -> list[int]:
+    return sorted(int(folder.name.rpartition("_")[2]) for folder in out.glob("global_step_[0-9]*"))
+
+
+def _link(link: Path, target: Path) -> None:
+    """Let `link` lead to `target`, by a way that stays right when both are moved together."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(target, link.parent))
 
 
 def _reached(out: Path) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.errors import JobError
-from runtime.graders import grade_many
+from runtime.graders import BY_ROW, grade_many, places_by_grader
 from runtime.rows import Row
 
 PUNCTUATION = ("...", ".", ",", "?", "!", "-", "()", "\\boxed{}")
@@ -19,7 +19,14 @@ WRONG_ANSWER = "certainly not this one"
 
 
 def check_grader(grader: str, rows: Sequence[Row], sampled: int = 8) -> None:
-    """Raise JobError unless the first `sampled` rows score 0 on every cheat and 1 on their own solution."""
+    """Raise JobError unless the first `sampled` rows score 0 on every cheat and 1 on their own solution.
+
+    With `by_row`, the first `sampled` rows of each grader that the rows name.
+    """
+    if grader == BY_ROW:
+        for name, places in places_by_grader(rows).items():
+            check_grader(name, [rows[place] for place in places], sampled)
+        return
     for row in rows[:sampled]:
         cheats = [*EMPTY_ANSWERS, WRONG_ANSWER, *dump_answers(row, rows)]
         verdicts = grade_many(grader, [row] * len(cheats), cheats)

@@ -1,17 +1,20 @@
 """Job `build`: what a stage trains on, from a domain's rows and, where the method wants sampled answers, from traces.
 
-Inputs: `rows` (dataset.rows) or `traces`. Writes `data.jsonl`, or for VeRL `train.parquet` in VeRL's columns.
+Inputs: `rows` (dataset.rows) or `traces`, and for `truth_vs_own` where wanted `traces_before`, the answers of the round before.
+Writes `data.jsonl`, or for VeRL `train.parquet` in VeRL's columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from runtime import selection
+from runtime.datasets import write_dataset
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.rows import Row, read_rows, read_split, write_rows
+from runtime.rows import read_rows, read_split
 from runtime.selection import Selection
 
 # What each kind of dataset takes from which input: (type, keep) -> (input, rule).
@@ -23,6 +26,10 @@ RULES: Mapping[tuple[str, str], tuple[str, Rule]] = {
     ("dataset.preference", "correct_vs_incorrect"): (
         "traces",
         lambda traces, config: selection.correct_vs_incorrect(traces, config["per_question"], config["seed"]),
+    ),
+    ("dataset.preference", "truth_vs_own"): (
+        "traces",
+        lambda traces, config: selection.truth_vs_own(traces, config["per_question"], config["seed"]),
     ),
     ("dataset.rl", "all"): ("rows", lambda rows, config: selection.prompts(rows)),
     ("dataset.privileged", "all"): ("rows", lambda rows, config: selection.privileged_solution(rows)),
@@ -39,7 +46,7 @@ def run(job: Job) -> Mapping[str, Any]:
     if not selected.rows:
         why = "; ".join(f"{reason}: {count}" for reason, count in selected.dropped.items())
         raise JobError(f"{job.id}: none of {len(questions)} questions gave a row ({why}); sample more, or change keep")
-    _write(job, selected.rows)
+    write_dataset(job.out, selected.rows, config["type"], config["format"], config["domain"])
     job.progress(len(questions), len(questions), rows=len(selected.rows))
     return {"questions": len(questions), "rows": len(selected.rows), "dropped": dict(selected.dropped)}
 
@@ -56,13 +63,12 @@ def _read(job: Job, source: str) -> list[dict[str, Any]]:
     if source not in job.inputs:
         raise JobError(f"{job.id}: keep {job.config['keep']!r} reads the input {source!r}, and the job has none of that name")
     folder = job.inputs[source].path
-    return read_split(folder, "train") if source == "rows" else read_rows(folder / "traces.jsonl")
+    if source == "rows":
+        return read_split(folder, "train")
+    before = _samples(job.inputs["traces_before"].path) if "traces_before" in job.inputs else {}
+    return [{**trace, "samples_before": before.get(trace["id"], [])} for trace in read_rows(folder / "traces.jsonl")]
 
 
-def _write(job: Job, rows: tuple[Row, ...]) -> None:
-    if job.config["format"] == "jsonl":
-        write_rows(job.out / "data.jsonl", rows)
-        return
-    from runtime.parquet import write_verl  # pyarrow takes a second that jsonl need not pay
-
-    write_verl(job.out / "train.parquet", rows, job.config["type"], job.config["domain"])
+def _samples(folder: Path) -> dict[Any, list[dict[str, Any]]]:
+    """The samples of other traces, by the question's id."""
+    return {trace["id"]: trace["samples"] for trace in read_rows(folder / "traces.jsonl")}

@@ -1,26 +1,31 @@
 """Job `train`: one stage of a method, by TRL's trainer of its algorithm, from a start model to a `checkpoint.hf`.
 
-Inputs: `start` (checkpoint.hf) and `data` (the dataset that the algorithm wants). Beside the model it writes `train_log.jsonl`.
+Inputs: `start` (checkpoint.hf) and `data` (the dataset that the algorithm wants). With an adapter it makes a
+`checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to be kept into `steps/N/`.
 """
 
 from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import disable_progress_bars
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar
 
+from runtime.adapters import save_adapter
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
 from runtime.rows import read_rows, write_rows
+from runtime.steps import missing_in
+from runtime.train.keep import Keeper
 from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
 from runtime.train.watch import Watch
@@ -42,7 +47,9 @@ def run(job: Job) -> Mapping[str, Any]:
     setup = _set_up(job, recipe, watch)
     trainer = make_trainer(setup)
     trainer.remove_callback(PrinterCallback)
-    _train(trainer, watch, setup.scratch)
+    keep = recipe.execution.keep
+    trainer.add_callback(Keeper(job.out, keep, lambda model, folder: _write_model(model, job, folder)))
+    _train(trainer, watch, setup.scratch, missing_in(job.out, keep))
     return _finish(job, setup, trainer)
 
 
@@ -70,10 +77,20 @@ def _set_up(job: Job, recipe: Recipe, watch: Watch) -> Setup:
     return Setup(recipe, model, load_tokenizer(start), rows, job.out / "checkpoints", watch)
 
 
-def _train(trainer: Trainer, watch: Watch, scratch: Path) -> None:
-    """Run the loop, from the last checkpoint of this very fingerprint if there is one, and see that it ran to its end."""
+def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int]) -> None:
+    """Run the loop, from the last checkpoint of this very fingerprint if there is one, and see that it ran to its end.
+
+    A checkpoint past one of the steps `wanted` is none to go on from.
+    """
+    last = get_last_checkpoint(scratch) if scratch.is_dir() else None
+    past = [step for step in wanted if last and step <= int(last.rpartition("-")[2])]
+    trainer.accelerator.wait_for_everyone()  # all have looked
+    if past:
+        print(f"an earlier run is past step {past[0]}, which is to be kept: training starts anew", flush=True)
+        if trainer.is_world_process_zero():
+            shutil.rmtree(scratch)
     with watch.stoppable():
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(scratch) if scratch.is_dir() else None)
+        trainer.train(resume_from_checkpoint=None if past else last)
     state = trainer.state
     if state.global_step < state.max_steps:
         raise EndedEarly(f"stopped at step {state.global_step} of {state.max_steps}; run the job again to go on from there")
@@ -99,15 +116,22 @@ def _save(model: Any, job: Job) -> None:
     """Write the checkpoint into a folder of its own, then move its files into place. The tokenizer is the start's own."""
     part = job.out / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
-    save_checkpoint(model, load_tokenizer(job.inputs["start"].path), part)
+    part.mkdir()
+    _write_model(model, job, part)
     for file in part.iterdir():
         file.replace(job.out / file.name)
     part.rmdir()
 
 
+def _write_model(model: Any, job: Job, folder: Path) -> None:
+    write = save_adapter if isinstance(model, PeftModel) else save_checkpoint
+    write(model, load_tokenizer(job.inputs["start"].path), folder)
+
+
 def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:
     history = setup.watch.history
-    facts = {"steps": steps, "rows": len(setup.rows), "examples": steps * setup.recipe.batch_size}
+    facts: dict[str, Any] = {"steps": steps, "rows": len(setup.rows), "examples": steps * setup.recipe.batch_size}
+    facts["kept"] = sorted(setup.recipe.execution.keep)
     for name in LAST_FACTS:
         values = [entry[name] for entry in history if name in entry]
         if values:

@@ -1,4 +1,7 @@
-"""Compares one suite's scores before and after a training, item by item, or says why they may not be compared."""
+"""Compares one suite's scores before and after a training, item by item, or says why they may not be compared.
+
+Where nothing was measured before, it sums up the scores after alone, and no change is told.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,47 @@ class Comparison:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class TaskLevel:
+    """One task's mean outcome after training, with nothing to compare it with."""
+
+    n: int
+    after: float
+    unfinished: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """One suite's score after training alone: the mean over its tasks, whatever their sizes."""
+
+    n: int
+    after: float
+    tasks: Mapping[str, TaskLevel]
+    notes: tuple[str, ...]
+
+
+Outcome = Comparison | Level | Problem
+
+
+def level(suite: Suite, after: Scores) -> Level | Problem:
+    """The scores alone; those of another suite or of other tasks are an error."""
+    reason = _mistaken("after", suite, after)
+    if reason is not None:
+        return Problem("error", reason)
+    tasks = {name: _task_level(after.tasks[name]) for name in suite.tasks}
+    cut_short = ("more than 10 % of the answers were cut short, and count as they were graded",)
+    return Level(
+        n=sum(task.n for task in tasks.values()),
+        after=_mean([task.after for task in tasks.values()]),
+        tasks=tasks,
+        notes=cut_short if _unfinished(after) > MUCH_CUT_SHORT else (),
+    )
+
+
+def _task_level(task: TaskScores) -> TaskLevel:
+    return TaskLevel(len(task.outcomes), _mean(list(task.outcomes.values())), task.unfinished)
+
+
 def compare(suite: Suite, before: Scores, after: Scores, confidence: float) -> Comparison | Problem:
     """Pair the items of both sides; differing suites, versions, tasks, prompts or items are an error, never averaged away."""
     reason = _conflict(suite, before, after)
@@ -57,15 +101,21 @@ def compare(suite: Suite, before: Scores, after: Scores, confidence: float) -> C
 
 
 def _conflict(suite: Suite, before: Scores, after: Scores) -> str | None:
-    for side, scores in (("before", before), ("after", after)):
-        if scores.suite != suite.source:
-            return f"the scores {side} are of suite {scores.suite!r}, not {suite.source!r}"
-        if set(scores.tasks) != set(suite.measured):
-            return f"the tasks {side} are {_names(scores.tasks)}; the suite's are {_names(suite.measured)}"
+    mistaken = _mistaken("before", suite, before) or _mistaken("after", suite, after)
+    if mistaken is not None:
+        return mistaken
     if before.version != after.version:
         return f"suite version {before.version!r} before, {after.version!r} after"
     conflicts = (_task_conflict(name, before.tasks[name], after.tasks[name]) for name in suite.tasks)
     return next((conflict for conflict in conflicts if conflict is not None), None)
+
+
+def _mistaken(side: str, suite: Suite, scores: Scores) -> str | None:
+    if scores.suite != suite.source:
+        return f"the scores {side} are of suite {scores.suite!r}, not {suite.source!r}"
+    if set(scores.tasks) != set(suite.measured):
+        return f"the tasks {side} are {_names(scores.tasks)}; the suite's are {_names(suite.measured)}"
+    return None
 
 
 def _task_conflict(name: str, before: TaskScores, after: TaskScores) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from runtime.report.compare import Comparison, TaskChange
+from runtime.report.compare import Comparison, Level, TaskChange
 from runtime.report.results import Problem
+from runtime.report.settings import Cell, Point
 from runtime.report.statistics import Estimate
-from runtime.report.summary import Effect, Measured, MethodSummary, Report, Result, Section
+from runtime.report.summary import Effect, Measured, Report, Result, Section, Summary
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def document(report: Report) -> dict[str, Any]:
             {
                 "name": suite.name,
                 "suite": suite.source,
-                "domain": suite.domain,
+                "domains": list(suite.domains),
                 "tasks": list(suite.tasks),
                 **_measured(report.measured[suite.name]),
             }
@@ -52,28 +54,51 @@ def _section(section: Section) -> dict[str, Any]:
     return {
         "start": section.start,
         "scale": section.scale,
-        "methods": [_method(summary) for summary in section.methods],
-        "cells": [
-            {
-                "id": cell.id,
-                "axes": dict(cell.axes),
-                "results": {suite: _result(r) for (owner, suite), r in section.results.items() if owner == cell.id},
-            }
-            for cell in section.cells
-        ],
+        "methods": [{"method": summary.name, **_summary(summary), **_counts(summary)} for summary in section.methods],
+        "cells": [_cell(cell, section) for cell in section.cells],
     }
 
 
-def _method(summary: MethodSummary) -> dict[str, Any]:
+def _cell(cell: Cell, section: Section) -> dict[str, Any]:
+    """One cell: its results at the end, what they come to, those along the way, and what became of its earlier domains."""
+    along = [result for result in section.along if result.cell.id == cell.id]
     return {
-        "method": summary.method,
-        "planned": summary.planned,
-        "found": summary.found,
+        "id": cell.id,
+        "axes": dict(cell.axes),
+        "trained": list(cell.trained),
+        **_summary(section.summaries[cell.id]),
+        "results": {suite: _result(r) for (owner, suite), r in section.results.items() if owner == cell.id},
+        "points": [_point(point, [r for r in along if r.point is point]) for point in cell.points],
+        "backward_changes": [_backward(r) for r in section.backward if r.cell.id == cell.id],
+    }
+
+
+def _point(point: Point, results: Sequence[Result]) -> dict[str, Any]:
+    facts = {"label": point.label, "domain": point.domain, "step": point.step}
+    return {**facts, "results": {result.suite.name: _result(result) for result in results}}
+
+
+def _backward(result: Result) -> dict[str, Any]:
+    """From the last point while `domain` was trained (`since`) to the cell's end."""
+    point = result.point
+    return {"domain": point and point.domain, "since": point and point.label, "suite": result.suite.name, **_result(result)}
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
         "trained_domain": _effect(summary.trained),
         "other_suites": _effect(summary.others),
+        "scores": {"trained_domain": summary.trained_score, "other_suites": summary.others_score},
+        "verdict": summary.verdict,
+    }
+
+
+def _counts(summary: Summary) -> dict[str, int]:
+    return {
+        "planned": summary.planned,
+        "found": summary.found,
         "losses_beyond_interval": summary.losses,
         "gains_beyond_interval": summary.gains,
-        "verdict": summary.verdict,
     }
 
 
@@ -85,11 +110,18 @@ def _effect(effect: Effect | None) -> dict[str, Any] | None:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    source = result.suite.source
-    jobs = {"before_job": result.cell.baseline[source], "after_job": result.cell.evaluations[source]}
+    facts = {"trained": result.trained, "before_job": result.before, "after_job": result.after}
     if isinstance(result.outcome, Problem):
-        return {"status": result.outcome.status, "why": result.outcome.why, "trained": result.trained, **jobs}
-    return {"status": "done", "trained": result.trained, **jobs, **_comparison(result.outcome)}
+        return {"status": result.outcome.status, "why": result.outcome.why, **facts}
+    if isinstance(result.outcome, Level):
+        return {"status": "done", **facts, **_level(result.outcome)}
+    return {"status": "done", **facts, **_comparison(result.outcome)}
+
+
+def _level(outcome: Level) -> dict[str, Any]:
+    """A score with nothing before it, and so without a change."""
+    tasks = {name: {"n": t.n, "after": t.after, "unfinished": [None, t.unfinished]} for name, t in outcome.tasks.items()}
+    return {"n": outcome.n, "after": outcome.after, "tasks": tasks}
 
 
 def _comparison(outcome: Comparison) -> dict[str, Any]:
@@ -122,4 +154,5 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def _problem(result: Result, problem: Problem) -> dict[str, str]:
-    return {"cell": result.cell.id, "suite": result.suite.name, "status": problem.status, "why": problem.why}
+    at = {"point": result.point.label} if result.point else {}
+    return {"cell": result.cell.id, **at, "suite": result.suite.name, "status": problem.status, "why": problem.why}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from runtime.report.compare import Comparison
+from runtime.report.compare import Comparison, Level
+from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Report, Result, Section
 from runtime.report.svg import Attributes, Scale, drawing, element, text, ticks, titled
-from runtime.report.wording import confidence, interval, own_label, points
+from runtime.report.wording import confidence, interval, own_label, percent, points
 
 WIDTH, LABELS, RIGHT, NUMBERS = 372.0, 84.0, 246.0, 370.0
 TOP, HEADING, ROW, FOOT = 10.0, 22.0, 17.0, 26.0
 
 
 def forests(report: Report, section: Section, identity: str) -> list[tuple[str, Markup]]:
-    """A method's name and its panel, for each method."""
+    """A method's name and its panel, for each method; nothing where the start is not measured."""
     axis = _axis(section)
-    methods = [summary.method for summary in section.methods]
+    methods = [summary.name for summary in section.methods] if section.compared else []
     return [(name, _panel(report, section, name, axis, f"{identity}-{i}")) for i, name in enumerate(methods)]
 
 
@@ -56,7 +57,9 @@ def _row(result: Result, top: float, scale: Scale) -> Markup:
     middle = top + ROW / 2
     suite = result.suite.name if len(result.suite.name) <= 13 else result.suite.name[:12] + "…"
     label = text(LABELS - 10, middle + 4, suite, "small " + ("strong" if result.trained else "faint"), "end")
-    if not isinstance(result.outcome, Comparison):
+    if isinstance(result.outcome, Level):
+        return titled(result.cell.id, {}, label, text(NUMBERS, middle + 4, percent(result.outcome.after), "small faint", "end"))
+    if isinstance(result.outcome, Problem):
         word = text(RIGHT + 8, middle + 4, result.outcome.status, f"small {result.outcome.status}-word")
         return titled(f"{result.cell.id} on {result.suite.name}: {result.outcome.why}", {}, label, word)
     change = result.outcome.delta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from runtime.report.compare import Comparison
+from runtime.report.compare import Comparison, Level
 from runtime.report.results import Problem
 from runtime.report.settings import Cell, Suite
 from runtime.report.statistics import Estimate
@@ -32,9 +32,10 @@ def heatmap(report: Report, section: Section, identity: str) -> Markup:
         for i, suite in enumerate(suites):
             result = section.results.get((cell.id, suite.name))
             parts.append(_square(result, LABELS + i * width, top, width, limit, identity))
-    parts.append(_legend(bottom + 18, limit))
+    parts += [_legend(bottom + 18, limit)] if section.compared else []
     where = f"start {section.start}, scale {section.scale}"
     title = f"Change on every suite, in points; {where}, {confidence(report.settings)} intervals"
+    title = title if section.compared else f"Score on every suite, in %; {where}"
     return drawing(LABELS + width * len(suites) + 4, bottom + FOOT, title, identity, *parts)
 
 
@@ -57,8 +58,8 @@ def _limit(section: Section) -> float:
 
 
 def _heading(section: Section, suite: Suite, left: float, width: float) -> Markup:
-    measures = f"measures {suite.domain}" if suite.domain else "measures no trained domain"
-    items = {r.outcome.n for r in section.results.values() if r.suite is suite and isinstance(r.outcome, Comparison)}
+    measures = f"measures {', '.join(suite.domains)}" if suite.domains else "measures no trained domain"
+    items = {r.outcome.n for r in section.results.values() if r.suite is suite and not isinstance(r.outcome, Problem)}
     centre = left + width / 2
     return titled(
         f"{suite.name}: {measures}; tasks {', '.join(suite.tasks)}",
@@ -87,6 +88,9 @@ def _square(result: Result | None, left: float, top: float, width: float, limit:
         gap = {**box, "fill": f"url(#{identity}-hatch)", "class": f"gap {result.outcome.status}"}
         word = text(centre, base, result.outcome.status, f"small {result.outcome.status}-word", "middle")
         return titled(_said(result), {}, element("rect", gap), word, *outline)
+    if isinstance(result.outcome, Level):
+        score = text(centre, base, percent(result.outcome.after), "quiet on-light", "middle")
+        return titled(_said(result), {}, element("rect", {**box, "class": "ground"}), score, *outline)
     change = result.outcome.delta
     number = f"{mark(change)} {points(change.value)}" if change.sign else points(change.value)
     word = text(centre, base, number, _ink(change, limit), "middle")
@@ -97,6 +101,8 @@ def _said(result: Result) -> str:
     name = f"{result.cell.id} on {result.suite.name}"
     if isinstance(result.outcome, Problem):
         return f"{name}: {result.outcome.status}, {result.outcome.why}"
+    if isinstance(result.outcome, Level):
+        return f"{name}: {percent(result.outcome.after)}"
     change = result.outcome.delta
     scores = f"{percent(result.outcome.before)} to {percent(result.outcome.after)}"
     return f"{name}: {scores}, {points(change.value)} {interval(change)}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from runtime.report.compare import Comparison
+from runtime.report.compare import Level
 from runtime.report.forest import forests
 from runtime.report.heatmap import heatmap
 from runtime.report.results import Problem
@@ -56,6 +56,10 @@ def page(report: Report) -> str:
         with_tasks=any(len(suite.tasks) > 1 for suite in report.settings.suites),
         own_label=own_label,
         is_problem=lambda outcome: isinstance(outcome, Problem),
+        is_level=lambda outcome: isinstance(outcome, Level),
+        along=_along,
+        suites_along=lambda section: _suites_along(report, section),
+        compared=any(section.compared for section in report.sections),
         style=lambda estimate: STYLES[estimate.sign],
         by_chance=f"{len(report.results) * (1 - report.settings.confidence):.1f}",
         colours=COLOURS,
@@ -87,14 +91,39 @@ def _rows(section: Section, cell: Cell) -> list[Result]:
     return [result for (owner, _), result in section.results.items() if owner == cell.id]
 
 
+@dataclass(frozen=True)
+class Journey:
+    """A cell's points, by their labels, and its end, each with one result or None for every suite measured at any point."""
+
+    cell: Cell
+    stops: Sequence[tuple[str, Sequence[Result | None]]]
+
+
+def _suites_along(report: Report, section: Section) -> list[str]:
+    measured = {result.suite.name for result in section.along}
+    return [suite.name for suite in report.settings.suites if suite.name in measured]
+
+
+def _along(section: Section, suites: Sequence[str]) -> list[Journey]:
+    """The cells that have points."""
+    return [Journey(cell, list(_stops(section, cell, suites))) for cell in section.cells if cell.points]
+
+
+def _stops(section: Section, cell: Cell, suites: Sequence[str]) -> Iterator[tuple[str, Sequence[Result | None]]]:
+    for point in cell.points:
+        here = {result.suite.name: result for result in section.along if result.cell is cell and result.point is point}
+        yield point.label, [here.get(suite) for suite in suites]
+    yield "end", [section.results.get((cell.id, suite)) for suite in suites]
+
+
 def _coverage(report: Report) -> list[Coverage]:
     return [
-        _covered(section, suite.name, [r for r in section.results.values() if r.suite.name == suite.name])
+        _covered(section, suite.name, [r for r in section.all_results if r.suite.name == suite.name])
         for section in report.sections
         for suite in report.settings.suites
     ]
 
 
 def _covered(section: Section, suite: str, results: Sequence[Result]) -> Coverage:
-    states = ["done" if isinstance(r.outcome, Comparison) else r.outcome.status for r in results]
+    states = [r.outcome.status if isinstance(r.outcome, Problem) else "done" for r in results]
     return Coverage(section, suite, len(states), states.count("done"), states.count("missing"), states.count("error"))

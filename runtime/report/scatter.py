@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from runtime.report.compare import Comparison
 from runtime.report.settings import Cell
-from runtime.report.summary import Effect, Report, Section, effect
+from runtime.report.summary import Effect, Report, Section
 from runtime.report.svg import Scale, drawing, element, text, ticks, titled
 from runtime.report.wording import confidence, interval, own_label, percent, points
 
@@ -76,25 +75,23 @@ def scatter(report: Report, section: Section, identity: str) -> Markup | None:
 
 def _methods(section: Section) -> list[Point]:
     return [
-        Point(summary.method, i, summary.others.forgetting, summary.trained, summary.partial)
+        Point(summary.name, i, summary.others.forgetting, summary.trained, summary.partial)
         for i, summary in enumerate(section.methods)
         if summary.trained is not None and summary.others is not None
     ]
 
 
 def _cells(section: Section) -> list[Point]:
-    looks = {summary.method: i for i, summary in enumerate(section.methods)}
+    looks = {summary.name: i for i, summary in enumerate(section.methods)}
     points_of_cells = (_cell(cell, section, looks[cell.method]) for cell in section.cells)
     return [point for point in points_of_cells if point is not None]
 
 
 def _cell(cell: Cell, section: Section, look: int) -> Point | None:
-    own = [(r.trained, r.outcome) for (owner, _), r in section.results.items() if owner == cell.id]
-    trained = [outcome for here, outcome in own if here and isinstance(outcome, Comparison)]
-    others = [outcome for here, outcome in own if not here and isinstance(outcome, Comparison)]
-    if not trained or not others:
+    found = section.summaries[cell.id]
+    if found.trained is None or found.others is None:
         return None
-    return Point(f"{cell.method}, {own_label(cell)}", look, effect(others).forgetting, effect(trained), False)
+    return Point(f"{cell.method}, {own_label(cell)}", look, found.others.forgetting, found.trained, False)
 
 
 def _said(point: Point) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import JobError
@@ -14,28 +14,54 @@ NEEDED_AXES = ("method", "domain", "start", "scale")
 
 @dataclass(frozen=True)
 class Suite:
-    """One column of the report: the tasks that it averages, and the training domain that they measure, if any.
+    """One column of the report: the tasks that it averages, and the trained domains that they measure.
 
     `source` names the suite in the scores and `measured` all tasks that those must have. They differ from `name` and `tasks`
-    where a suite of no domain of its own has a task that bears the name of a trained domain: that task is a column of its
-    own, `SUITE/TASK`, so that what a cell trained on never counts as elsewhere.
+    where only some tasks of a suite measure what a cell of the study trains: because they bear a trained domain's name in a
+    suite of no domain of its own, or because the suite holds them out for that domain. Those are a column of their own,
+    `SUITE/DOMAIN`, so that what a cell trained on never counts as elsewhere.
     """
 
     name: str
     tasks: tuple[str, ...]
-    domain: str | None
+    domains: tuple[str, ...]
     source: str
     measured: tuple[str, ...]
+
+    def measures(self, trained: Collection[str]) -> bool:
+        """Whether the column measures one of the domains `trained`, and so is no part of their forgetting profile."""
+        return any(domain in trained for domain in self.domains)
+
+
+@dataclass(frozen=True)
+class Point:
+    """An intermediate checkpoint of a cell, or the end of an earlier domain of its sequence, with its evaluate jobs by suite.
+
+    `place` is its own among the cell's points, `domain` the one being trained there, `step` that of its training; the last two
+    may be unknown. Several points may share a label, where a sequence comes back to a domain.
+    """
+
+    place: int
+    label: str
+    domain: str | None
+    step: int | None
+    evaluations: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One trained model: its point on the axes, and the evaluate jobs of it and of its start, by suite."""
+    """One trained model: its point on the axes, and the evaluate jobs of it and of its start, by suite.
+
+    `trained` are the domains with rows of their own that it trained on, in their order: several for a sequence or a mix. An
+    empty `baseline` means that the start was not measured, so that no change can be told. `points` stand in training order.
+    """
 
     id: str
     axes: Mapping[str, str]
+    trained: tuple[str, ...]
     evaluations: Mapping[str, str]
     baseline: Mapping[str, str]
+    points: tuple[Point, ...]
 
     @property
     def method(self) -> str:
@@ -44,6 +70,20 @@ class Cell:
     @property
     def domain(self) -> str:
         return self.axes["domain"]
+
+    def trained_by(self, point: Point | None) -> tuple[str, ...]:
+        """The domains trained on up to `point`; all of them at the end, and where they are trained on together."""
+        if point is None or point.domain not in self.trained:
+            return self.trained
+        so_far = [self.trained.index(p.domain) for p in self.points[: point.place + 1] if p.domain in self.trained]
+        return self.trained[: max(so_far) + 1]
+
+    def jobs(self) -> Iterator[str]:
+        """Every evaluate job that the cell names."""
+        yield from self.baseline.values()
+        for point in self.points:
+            yield from point.evaluations.values()
+        yield from self.evaluations.values()
 
 
 @dataclass(frozen=True)
@@ -63,17 +103,18 @@ def parse(config: Mapping[str, Any]) -> Settings:
     axes = tuple(_get(config, "axes", list, "config"))
     if absent := [axis for axis in NEEDED_AXES if axis not in axes]:
         raise JobError(f"config: a report needs the axis {absent[0]!r}; its axes are {', '.join(axes)}")
-    suites = [_suite(item, f"suites[{i}]") for i, item in enumerate(_get(config, "suites", list, "config"))]
-    names = [suite.name for suite in suites]
+    suites = _get(config, "suites", list, "config")
+    names = [_suite_name(item, f"suites[{i}]") for i, item in enumerate(suites)]
     cells = tuple(_cell(item, axes, names, f"cells[{i}]") for i, item in enumerate(_get(config, "cells", list, "config")))
     if not suites or not cells:
         raise JobError("config: a report needs at least one suite and one cell")
+    trained = list(dict.fromkeys(domain for cell in cells for domain in cell.trained))
     return Settings(
         study=_get(config, "study", str, "config"),
         title=_get(config, "title", str, "config"),
         axes=axes,
         confidence=_confidence(config),
-        suites=tuple(part for suite in suites for part in _parts(suite, {cell.domain for cell in cells})),
+        suites=tuple(column for i, item in enumerate(suites) for column in _columns(item, trained, f"suites[{i}]")),
         cells=cells,
     )
 
@@ -85,36 +126,51 @@ def _confidence(config: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def _suite(item: Mapping[str, Any], where: str) -> Suite:
-    domain = item.get("domain")
-    tasks = tuple(_get(item, "tasks", list, where))
-    if not tasks:
+def _suite_name(item: Mapping[str, Any], where: str) -> str:
+    if not _get(item, "tasks", list, where):
         raise JobError(f"{where}: a suite needs at least one task")
-    name = _get(item, "name", str, where)
-    return Suite(name, tasks, None if domain is None else str(domain), source=name, measured=tasks)
+    return str(_get(item, "name", str, where))
 
 
-def _parts(suite: Suite, domains: Collection[str]) -> list[Suite]:
-    """The suite itself, or the tasks of it that are trained domains one by one, and then the rest of it."""
-    own = [task for task in suite.tasks if task in domains] if suite.domain is None else []
-    rest = tuple(task for task in suite.tasks if task not in own)
-    parts = [replace(suite, name=f"{suite.name}/{task}", tasks=(task,), domain=task) for task in own]
-    return [*parts, replace(suite, tasks=rest)] if rest else parts
+def _columns(item: Mapping[str, Any], trained: Sequence[str], where: str) -> list[Suite]:
+    """A suite as columns: the tasks that measure trained domains, those of the same domains together, then the rest."""
+    name, tasks = _suite_name(item, where), tuple(item["tasks"])
+    held_out = item.get("held_out", {})
+    if absent := [task for task in held_out if task not in tasks]:
+        raise JobError(f"{where}: holds out the task {absent[0]!r}, which it lacks; its tasks are {', '.join(tasks)}")
+    whole = () if item.get("domain") is None else (str(item["domain"]),)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for task in tasks:
+        named = () if whole else (task,)
+        own = [domain for domain in trained if domain in (*named, *held_out.get(task, ())) and domain not in whole]
+        groups.setdefault((*whole, *own), []).append(task)
+    rest = groups.pop(whole, None)
+    parts = [Suite(f"{name}/{'+'.join(own)}", tuple(group), own, name, tasks) for own, group in groups.items()]
+    return [*parts, Suite(name, tuple(rest), whole, name, tasks)] if rest else parts
 
 
 def _cell(item: Mapping[str, Any], axes: tuple[str, ...], suites: list[str], where: str) -> Cell:
-    evaluations, baseline = (_get(item, key, dict, where) for key in ("evaluations", "baseline"))
-    for suite in evaluations:
+    baseline = _get(item, "baseline", dict, where)
+    points = tuple(_point(found, i, f"{where}.points[{i}]") for i, found in enumerate(item.get("points", [])))
+    evaluations = _get(item, "evaluations", dict, where)
+    for suite in dict.fromkeys(suite for planned in (evaluations, *(p.evaluations for p in points)) for suite in planned):
         if suite not in suites:
             raise JobError(f"{where}: evaluates suite {suite!r}, which the report does not list; it lists {', '.join(suites)}")
-        if suite not in baseline:
+        if baseline and suite not in baseline:
             raise JobError(f"{where}: has no baseline of suite {suite!r}, so there is nothing to compare it with")
     return Cell(
         id=_get(item, "id", str, where),
         axes={axis: _get(item, axis, str, where) for axis in axes},
+        trained=tuple(_get(item, "trained", list, where)),
         evaluations=evaluations,
         baseline=baseline,
+        points=points,
     )
+
+
+def _point(item: Mapping[str, Any], place: int, where: str) -> Point:
+    label, evaluations = _get(item, "label", str, where), _get(item, "evaluations", dict, where)
+    return Point(place, label, item.get("domain"), item.get("step"), evaluations)
 
 
 def _get(item: Mapping[str, Any], key: str, kind: type, where: str) -> Any:

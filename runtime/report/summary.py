@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.errors import JobError
-from runtime.report.compare import Comparison, compare
+from runtime.report.compare import Comparison, Outcome, compare, level
 from runtime.report.results import Problem, Scores, Source, load
-from runtime.report.settings import Cell, Settings, Suite
+from runtime.report.settings import Cell, Point, Settings, Suite
 from runtime.report.statistics import Estimate, correlation, sum_of_independent, weighted_sum
 
 VERDICTS = {
@@ -26,12 +27,23 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Result:
-    """One cell on one suite; `trained` when the suite measures the domain that the cell was trained on."""
+    """One cell, at its end or at one of its points, on one suite: the jobs of both sides and what came of comparing them.
+
+    `trained` when the suite measures a domain that was trained on by then; `before` is None where the start is not measured.
+    """
 
     cell: Cell
+    point: Point | None
     suite: Suite
     trained: bool
-    outcome: Comparison | Problem
+    before: str | None
+    after: str
+    outcome: Outcome
+
+    @property
+    def where(self) -> str:
+        """The cell's id, with the point where it is not at its end."""
+        return f"{self.cell.id} at {self.point.label}" if self.point else self.cell.id
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,19 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class MethodSummary:
-    """What a method did where it trained and elsewhere. With `found` below `planned` it covers only a part of its cells."""
+class Summary:
+    """What a method, or one cell, did where it trained and elsewhere. With `found` below `planned` it covers only a part.
 
-    method: str
+    The scores are means after training in [0, 1]; they are there without a baseline, too.
+    """
+
+    name: str
     planned: int
     found: int
     trained: Effect | None
     others: Effect | None
+    trained_score: float | None
+    others_score: float | None
     losses: int  # results on the other suites whose whole interval lies below zero
     gains: int  # and those whose whole interval lies above
 
@@ -63,18 +80,38 @@ class MethodSummary:
     @property
     def verdict(self) -> str:
         """What the two mean changes amount to, each counted as a change only when beyond its interval."""
+        if self.found and self.trained is None and self.others is None:
+            return "no baseline, so no change can be told"
         return _verdict(self.trained, self.others)
 
 
 @dataclass(frozen=True)
 class Section:
-    """The cells of one start at one scale: they share their baseline, so their numbers may be put side by side."""
+    """The cells of one start at one scale: they share their baseline, so their numbers may be put side by side.
+
+    `results` are those at the end, by (cell id, suite); a pair that the study does not plan is absent. `along` are those of
+    the cells' points. `backward` compares, on the suites of an earlier domain of a sequence, the last point while it was
+    trained with the end: what became of it. `summaries` has one for each cell.
+    """
 
     start: str
     scale: str
     cells: tuple[Cell, ...]
-    results: Mapping[tuple[str, str], Result]  # by (cell id, suite); a pair that the study does not plan is absent
-    methods: tuple[MethodSummary, ...]
+    results: Mapping[tuple[str, str], Result]
+    along: tuple[Result, ...]
+    backward: tuple[Result, ...]
+    methods: tuple[Summary, ...]
+    summaries: Mapping[str, Summary]
+
+    @property
+    def all_results(self) -> list[Result]:
+        """Those at the end, then those along the way; `backward` only compares the same scores once more."""
+        return [*self.results.values(), *self.along]
+
+    @property
+    def compared(self) -> bool:
+        """Whether the starts of any of its cells are measured."""
+        return any(cell.baseline for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -99,7 +136,7 @@ class Report:
 
     @property
     def results(self) -> list[Result]:
-        return [result for section in self.sections for result in section.results.values()]
+        return [result for section in self.sections for result in section.all_results]
 
     @property
     def problems(self) -> list[tuple[Result, Problem]]:
@@ -116,24 +153,50 @@ def build(
 
     Raises JobError when the config names a job that `sources` lacks.
     """
-    loaded = {job: load(_source(job, sources)) for job in _jobs(settings.cells)}
-    explained = {job: _explained(job, scores, explain) for job, scores in loaded.items()}
-    results = [
-        Result(cell, suite, suite.domain == cell.domain, _outcome(cell, suite, explained, settings.confidence))
-        for cell in settings.cells
-        for suite in settings.suites
-        if suite.source in cell.evaluations
-    ]
+    loaded = {job: load(_source(job, sources)) for job in dict.fromkeys(job for c in settings.cells for job in c.jobs())}
+    desk = _Desk(settings, {job: _explained(job, scores, explain) for job, scores in loaded.items()})
     measured = {suite.name: _measured(suite, loaded.values()) for suite in settings.suites}
-    sections = tuple(_section(key, settings, results) for key in _section_keys(settings.cells))
+    sections = tuple(_section(key, desk) for key in _section_keys(settings.cells))
+    results = [result for section in sections for result in section.all_results]
     notes = (*_result_notes(results), *_suite_notes(settings, measured))
     return Report(settings, fingerprint, sections, measured, notes)
 
 
-def _jobs(cells: Iterable[Cell]) -> list[str]:
-    """Every evaluate job, once, in order."""
-    jobs = (job for cell in cells for suite in cell.evaluations for job in (cell.baseline[suite], cell.evaluations[suite]))
-    return list(dict.fromkeys(jobs))
+@dataclass(frozen=True)
+class _Desk:
+    """The scores at hand, or why they are not, by evaluate job, and how to compare them."""
+
+    settings: Settings
+    scores: Mapping[str, Scores | Problem]
+
+    def results(self, cell: Cell, point: Point | None) -> Iterator[Result]:
+        """A cell, at its end or at a point, on every suite planned there, against its start."""
+        evaluations = point.evaluations if point else cell.evaluations
+        for suite in self.settings.suites:
+            if suite.source in evaluations:
+                before, after = cell.baseline.get(suite.source), evaluations[suite.source]
+                trained = suite.measures(cell.trained_by(point))
+                yield Result(cell, point, suite, trained, before, after, self.outcome(suite, before, after))
+
+    def backward(self, cell: Cell) -> Iterator[Result]:
+        """On the suites of each earlier domain of a sequence: from the last point while it was trained to the end."""
+        last = {point.domain: point for point in cell.points if point.domain in cell.trained[:-1]}
+        for domain, point in last.items():
+            for suite in self.settings.suites:
+                if domain in suite.domains and suite.source in point.evaluations and suite.source in cell.evaluations:
+                    before, after = point.evaluations[suite.source], cell.evaluations[suite.source]
+                    yield Result(cell, point, suite, True, before, after, self.outcome(suite, before, after))
+
+    def outcome(self, suite: Suite, before_job: str | None, after_job: str) -> Outcome:
+        after = self.scores[after_job]
+        if before_job is None:
+            return after if isinstance(after, Problem) else level(suite, after)
+        before = self.scores[before_job]
+        if isinstance(before, Scores) and isinstance(after, Scores):
+            return compare(suite, before, after, self.settings.confidence)
+        problems = [side for side in (before, after) if isinstance(side, Problem)]
+        wrong = any(problem.status == "error" for problem in problems)
+        return Problem("error" if wrong else "missing", "; ".join(dict.fromkeys(problem.why for problem in problems)))
 
 
 def _source(job: str, sources: Mapping[str, Source]) -> Source:
@@ -148,60 +211,80 @@ def _explained(job: str, scores: Scores | Problem, explain: Callable[[str], str 
     return scores
 
 
-def _outcome(cell: Cell, suite: Suite, loaded: Mapping[str, Scores | Problem], confidence: float) -> Comparison | Problem:
-    before, after = loaded[cell.baseline[suite.source]], loaded[cell.evaluations[suite.source]]
-    if isinstance(before, Scores) and isinstance(after, Scores):
-        return compare(suite, before, after, confidence)
-    problems = [side for side in (before, after) if isinstance(side, Problem)]
-    wrong = any(problem.status == "error" for problem in problems)
-    return Problem("error" if wrong else "missing", "; ".join(dict.fromkeys(problem.why for problem in problems)))
-
-
 def _section_keys(cells: Iterable[Cell]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((cell.axes["start"], cell.axes["scale"]) for cell in cells))
 
 
-def _section(key: tuple[str, str], settings: Settings, results: Sequence[Result]) -> Section:
+def _section(key: tuple[str, str], desk: _Desk) -> Section:
     start, scale = key
-    cells = tuple(cell for cell in settings.cells if (cell.axes["start"], cell.axes["scale"]) == key)
-    chosen = {cell.id for cell in cells}
-    own = {(result.cell.id, result.suite.name): result for result in results if result.cell.id in chosen}
+    cells = tuple(cell for cell in desk.settings.cells if (cell.axes["start"], cell.axes["scale"]) == key)
+    by_cell = {cell.id: list(desk.results(cell, None)) for cell in cells}
     methods = dict.fromkeys(cell.method for cell in cells)
-    summaries = tuple(summarise(name, [r for r in own.values() if r.cell.method == name]) for name in methods)
-    return Section(start, scale, cells, own, summaries)
+    return Section(
+        start=start,
+        scale=scale,
+        cells=cells,
+        results={(name, result.suite.name): result for name, own in by_cell.items() for result in own},
+        along=tuple(result for cell in cells for point in cell.points for result in desk.results(cell, point)),
+        backward=tuple(result for cell in cells for result in desk.backward(cell)),
+        methods=tuple(summarise(m, [r for own in by_cell.values() for r in own if r.cell.method == m]) for m in methods),
+        summaries={name: summarise(name, own) for name, own in by_cell.items()},
+    )
 
 
-def summarise(method: str, results: Sequence[Result]) -> MethodSummary:
-    """One method's results of one section, on the trained domain and elsewhere."""
-    there = [(result, result.outcome) for result in results if isinstance(result.outcome, Comparison)]
-    trained = [comparison for result, comparison in there if result.trained]
-    others = [comparison for result, comparison in there if not result.trained]
-    signs = [comparison.delta.sign for comparison in others]
-    return MethodSummary(
-        method=method,
+def summarise(name: str, results: Sequence[Result]) -> Summary:
+    """The results at the end of one method in one section, or of one cell, on the trained domains and elsewhere."""
+    there = [result for result in results if not isinstance(result.outcome, Problem)]
+    trained, others = [r for r in there if r.trained], [r for r in there if not r.trained]
+    signs = [r.outcome.delta.sign for r in others if isinstance(r.outcome, Comparison)]
+    return Summary(
+        name=name,
         planned=len(results),
         found=len(there),
-        trained=effect(trained) if trained else None,
-        others=effect(others) if others else None,
+        trained=effect(trained),
+        others=effect(others),
+        trained_score=_score(trained),
+        others_score=_score(others),
         losses=signs.count(-1),
         gains=signs.count(1),
     )
 
 
-def effect(comparisons: Sequence[Comparison]) -> Effect:
-    """The mean over comparisons; those that share a task's items share its noise, so their correlation enters the interval."""
-    count = len(comparisons)
+def effect(results: Sequence[Result]) -> Effect | None:
+    """The mean over what was compared, None for nothing. Every suite of every cell weighs the same, and within it every task.
+
+    Changes that share a task's items share its noise, so their correlation enters the interval.
+    """
+    compared = [(result, result.outcome) for result in results if isinstance(result.outcome, Comparison)]
+    if not compared:
+        return None
+    weights = _weights([result for result, _ in compared])
     by_task: dict[tuple[str, tuple[str, ...]], list[tuple[Estimate, float, tuple[float, ...]]]] = {}
-    for comparison in comparisons:
-        weight = 1 / (count * len(comparison.tasks))
+    for (_, comparison), weight in zip(compared, weights, strict=True):
         for name, task in comparison.tasks.items():
-            by_task.setdefault((name, task.items), []).append((task.paired.delta, weight, task.changes))
+            part = (task.paired.delta, weight / len(comparison.tasks), task.changes)
+            by_task.setdefault((name, task.items), []).append(part)
     return Effect(
         delta=sum_of_independent([_over_shared_items(parts) for parts in by_task.values()]),
-        forgetting=sum(comparison.forgetting for comparison in comparisons) / count,
-        backward=sum(comparison.backward for comparison in comparisons) / count,
-        results=count,
+        forgetting=sum(weight * comparison.forgetting for (_, comparison), weight in zip(compared, weights, strict=True)),
+        backward=sum(weight * comparison.backward for (_, comparison), weight in zip(compared, weights, strict=True)),
+        results=len(compared),
     )
+
+
+def _score(results: Sequence[Result]) -> float | None:
+    """The mean score after training, weighed as changes are."""
+    scores = [(r, r.outcome.after) for r in results if not isinstance(r.outcome, Problem)]
+    weights = _weights([result for result, _ in scores])
+    return sum(weight * score for (_, score), weight in zip(scores, weights, strict=True)) if scores else None
+
+
+def _weights(results: Sequence[Result]) -> list[float]:
+    """The share of each column in a mean over suites: those of one suite and cell share its weight by their tasks."""
+    tasks: Counter[tuple[str, str]] = Counter()
+    for result in results:
+        tasks[result.cell.id, result.suite.source] += len(result.suite.tasks)
+    return [len(r.suite.tasks) / tasks[r.cell.id, r.suite.source] / len(tasks) for r in results]
 
 
 def _over_shared_items(parts: Sequence[tuple[Estimate, float, tuple[float, ...]]]) -> Estimate:
@@ -241,9 +324,9 @@ def _result_notes(results: Sequence[Result]) -> list[str]:
     """What a reader should know before trusting a number, each once, with how many results it touches."""
     touched: dict[str, list[Result]] = {}
     for result in results:
-        for note in result.outcome.notes if isinstance(result.outcome, Comparison) else ():
+        for note in () if isinstance(result.outcome, Problem) else result.outcome.notes:
             touched.setdefault(f"{result.suite.source}: {note}", []).append(result)
-    return [f"{note} ({len(where)} results, first {where[0].cell.id})" for note, where in touched.items()]
+    return [f"{note} ({len(where)} results, first {where[0].where})" for note, where in touched.items()]
 
 
 def _suite_notes(settings: Settings, measured: Mapping[str, Measured]) -> list[str]:

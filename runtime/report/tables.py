@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from runtime.report.compare import Comparison
+from runtime.report.compare import Comparison, Level, Outcome
 from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
-from runtime.report.summary import Effect, MethodSummary, Report, Result, Section
+from runtime.report.summary import Effect, Report, Result, Section, Summary
 from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
 
 WIDTH = 100
@@ -21,9 +21,11 @@ COLOURED = re.compile(rf"{GAIN} *[\d.+−]+|{LOSS} *[\d.+−]+|MISSING|ERROR")  
 
 
 def text(report: Report) -> str:
-    """The whole report: a table a section, what is missing and why, notes, and last a verdict a method."""
+    """The whole report: a table a section, what lies along the way, what is missing and why, notes, and a verdict a method."""
     blocks = [_head(report)]
     blocks += [block for section in report.sections for block in _tables(report, section)]
+    blocks += [block for section in report.sections for block in _along(report, section)]
+    blocks += [block for section in report.sections for block in _backward(section)]
     blocks += [block for block in (_problems(report), _notes(report)) if block]
     blocks += [_verdicts(report, section) for section in report.sections]
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
@@ -38,23 +40,63 @@ def _head(report: Report) -> list[str]:
     settings = report.settings
     found, planned = len(report.results) - len(report.problems), len(report.results)
     cells, suites = len(settings.cells), len({suite.source for suite in settings.suites})
+    changes = f"change in points ± half its {confidence(settings)} interval: {GAIN}{LOSS} beyond, · within"
+    told = changes if any(section.compared for section in report.sections) else "no start is measured, so no change can be told"
     return [
         f"{printable(settings.study)}: {printable(settings.title)}",
         f"{cells} cells x {suites} suites; {found} of {planned} results; plan {report.fingerprint[:12]}",
-        f"score after in %; change in points ± half its {confidence(settings)} interval:"
-        f" {GAIN}{LOSS} beyond, · within; {TRAINED} trained domain",
+        f"score after in %; {told}; {TRAINED} trained domain",
     ]
 
 
 def _tables(report: Report, section: Section) -> list[list[str]]:
     """One table, or several below each other when the suites do not fit side by side."""
     labels = _aligned([(printable(cell.method), printable(own_label(cell))) for cell in section.cells])
-    columns = {suite.name: _column(section, suite.name) for suite in report.settings.suites}
+    columns = {
+        suite.name: _column(suite.name, [section.results.get((cell.id, suite.name)) for cell in section.cells])
+        for suite in report.settings.suites
+    }
+    return _side_by_side(_title(section), labels, columns)
+
+
+def _along(report: Report, section: Section) -> list[list[str]]:
+    """The points of each cell, and after them its end, on the suites that are measured at any point."""
+    points = [(cell, point) for cell in section.cells if cell.points for point in (*cell.points, None)]
+    found = {(r.cell.id, r.point and r.point.place, r.suite.name): r for r in section.all_results}
+    measured = {result.suite.name for result in section.along}
+    labels = _aligned([(printable(c.method), printable(own_label(c)), printable(p.label if p else "end")) for c, p in points])
+    columns = {
+        suite.name: _column(suite.name, [found.get((c.id, p and p.place, suite.name)) for c, p in points])
+        for suite in report.settings.suites
+        if suite.name in measured
+    }
+    return _side_by_side(f"along the way, {_title(section)}", labels, columns) if columns else []
+
+
+def _backward(section: Section) -> list[list[str]]:
+    """What became of the earlier domains of each sequence."""
+    if not section.backward:
+        return []
+    heading = ("", "suite", "since", "score", "at the end", "change")
+    rows = [heading, *(_backward_row(result) for result in section.backward)]
+    return [[f"what became of earlier domains, {_title(section)}", *_aligned(rows)]]
+
+
+def _backward_row(result: Result) -> tuple[str, ...]:
+    names = (f"{result.cell.method} {own_label(result.cell)}", result.suite.name, result.point.label if result.point else "")
+    outcome = result.outcome
+    if isinstance(outcome, Comparison):
+        return (*map(printable, names), percent(outcome.before), percent(outcome.after), _change(outcome.delta))
+    return (*map(printable, names), outcome.status.upper() if isinstance(outcome, Problem) else "-", "", "")
+
+
+def _title(section: Section) -> str:
+    return f"start {printable(section.start)}, scale {printable(section.scale)}"
+
+
+def _side_by_side(title: str, labels: Sequence[str], columns: Mapping[str, list[str]]) -> list[list[str]]:
     label_width = max(len("before"), *map(len, labels))
-    return [
-        _table(f"start {printable(section.start)}, scale {printable(section.scale)}", labels, label_width, block)
-        for block in _blocks(columns, WIDTH - label_width)
-    ]
+    return [_table(title, labels, label_width, block) for block in _blocks(columns, WIDTH - label_width)]
 
 
 def _blocks(columns: Mapping[str, list[str]], room: int) -> list[dict[str, list[str]]]:
@@ -82,14 +124,14 @@ def _table(title: str, labels: Sequence[str], label_width: int, columns: Mapping
     return [title, rule, *lines[:3], rule, *lines[3:]]
 
 
-def _column(section: Section, suite: str) -> list[str]:
-    """A suite's name, its items, the score of the start, and one entry a cell."""
-    results = [section.results.get((cell.id, suite)) for cell in section.cells]
-    there = [result.outcome for result in results if result is not None and isinstance(result.outcome, Comparison)]
+def _column(suite: str, results: Sequence[Result | None]) -> list[str]:
+    """A suite's name, its items, the score of the start, and one entry a row; None is not planned."""
+    outcomes = [result.outcome for result in results if result is not None]
     name = printable(suite)
-    heading = [f" {name if len(name) <= 18 else name[:17] + '…'}", f" {_same([str(c.n) for c in there]):>5}"]
-    before = f" {_same([percent(c.before) for c in there]):>5}"
-    return [*heading, before, *(_entry(result.outcome, result.trained) if result else " not planned" for result in results)]
+    items = _same([str(outcome.n) for outcome in outcomes if not isinstance(outcome, Problem)])
+    before = _same([percent(outcome.before) for outcome in outcomes if isinstance(outcome, Comparison)])
+    heading = [f" {name if len(name) <= 18 else name[:17] + '…'}", f" {items:>5}", f" {before:>5}"]
+    return [*heading, *(_entry(result.outcome, result.trained) if result else " not planned" for result in results)]
 
 
 def _same(values: Sequence[str]) -> str:
@@ -97,10 +139,12 @@ def _same(values: Sequence[str]) -> str:
     return "-" if not values else values[0] if len(set(values)) == 1 else "varies"
 
 
-def _entry(outcome: Comparison | Problem, trained: bool) -> str:
+def _entry(outcome: Outcome, trained: bool) -> str:
     flag = TRAINED if trained else " "
     if isinstance(outcome, Problem):
         return f"{flag} {outcome.status.upper()}"
+    if isinstance(outcome, Level):
+        return f"{flag}{percent(outcome.after):>5}"
     change = outcome.delta
     return f"{flag}{percent(outcome.after):>5} {mark(change)}{points(change.value):>5} ±{percent(change.half_width)}"
 
@@ -110,7 +154,7 @@ def _problems(report: Report) -> list[str]:
     if not report.problems:
         return []
     lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
-    planned = Counter(result.cell.id for result in report.results)
+    planned = Counter(result.where for result in report.results)
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
     for (status, why), group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why)):
         line = f"{status.upper()} {_cells_and_suites([result for result, _ in group], planned)}: {printable(why)}"
@@ -122,7 +166,7 @@ def _cells_and_suites(results: Sequence[Result], planned: Mapping[str, int]) -> 
     """Each cell once, with the suites that it lacks."""
     by_cell: dict[str, list[Result]] = {}
     for result in results:
-        by_cell.setdefault(result.cell.id, []).append(result)
+        by_cell.setdefault(result.where, []).append(result)
     return ", ".join(f"{printable(cell)} ({_suites(own, planned[cell])})" for cell, own in by_cell.items())
 
 
@@ -141,15 +185,17 @@ def _verdicts(report: Report, section: Section) -> list[str]:
     return [title, *_aligned([heading, *map(_verdict, section.methods)])]
 
 
-def _verdict(summary: MethodSummary) -> tuple[str, ...]:
+def _verdict(summary: Summary) -> tuple[str, ...]:
     others = summary.others
     rates = (percent(others.forgetting), percent(others.backward)) if others else ("-", "-")
     found = f"{summary.found}/{summary.planned}" + (" !" if summary.partial else "")
-    return (printable(summary.method), _effect(summary.trained), _effect(others), *rates, found, summary.verdict)
+    changes = _effect(summary.trained, summary.trained_score), _effect(others, summary.others_score)
+    return (printable(summary.name), *changes, *rates, found, summary.verdict)
 
 
-def _effect(effect: Effect | None) -> str:
-    return "-" if effect is None else _change(effect.delta)
+def _effect(effect: Effect | None, score: float | None) -> str:
+    """A mean change; where none can be told, the mean score."""
+    return _change(effect.delta) if effect else "-" if score is None else percent(score)
 
 
 def _change(estimate: Estimate) -> str:

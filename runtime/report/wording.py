@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.report.settings import Cell, Settings
+import re
+
+from runtime.report.settings import NEEDED_AXES, Cell, Settings
 from runtime.report.statistics import Estimate
 
+NUMBER = re.compile(r"[-+]?[.0-9]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
 GAIN, LOSS, WITHIN = "▲", "▼", "·"
 MINUS = "−"  # noqa: RUF001  (a true minus sign is as wide as a plus)
 
@@ -40,9 +43,13 @@ def confidence(settings: Settings) -> str:
 
 
 def own_label(cell: Cell) -> str:
-    """A cell within its method and section: its domain, and the axes that the study added."""
-    extra = [value for axis, value in cell.axes.items() if axis not in ("method", "domain", "start", "scale")]
+    """A cell within its method and section: its domain, and the axes that the study added; a bare number says of which."""
+    extra = [_with_axis(axis, value) for axis, value in cell.axes.items() if axis not in NEEDED_AXES]
     return " ".join([cell.domain, *extra])
+
+
+def _with_axis(axis: str, value: str) -> str:
+    return f"{axis}{value}" if NUMBER.fullmatch(value) else value
 
 
 def printable(name: str) -> str:

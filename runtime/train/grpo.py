@@ -1,6 +1,7 @@
 """Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300) by TRL's GRPOTrainer, against a verifier.
 
-The reward is the runtime's own grader: 1 for an answer that is right and that the model itself ended, else 0.
+The reward is the runtime's own grader, or with `by_row` that of each row: 1 for an answer that is right and that the model
+itself ended, else 0.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def trainer(setup: Setup) -> Trainer:
         args=setup.trl_config(GRPOConfig, recipe.batch_size * recipe.args["num_generations"]),
         train_dataset=Dataset.from_list(whole_batches(kept, recipe.batch_size)),
         processing_class=setup.tokenizer,
+        peft_config=setup.peft_config(),
         callbacks=[setup.watch],
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from runtime.errors import JobError
+from runtime.train.adapter import Adapter
 
 # Fields of TRL's configs that this runtime sets by itself, from the recipe's other keys and from the job.
 OWNED = frozenset(
@@ -37,10 +38,15 @@ OWNED = frozenset(
     }
 )
 
+OPTIONAL = frozenset({"backend", "must", "grader", "adapter", "execution"})
+
 
 @dataclass(frozen=True)
 class Execution:
-    """How the training is run: examples a forward pass, processes, steps between log lines and between checkpoints."""
+    """How the training is run: examples a forward pass, processes, steps between log lines and between checkpoints.
+
+    `keep` are the steps whose checkpoints stay, for other jobs to read.
+    """
 
     micro_batch_size: int | None = None
     devices: int = 1
@@ -48,6 +54,7 @@ class Execution:
     save_steps: int | None = None
     gradient_checkpointing: bool = False
     report_to: str = "none"
+    keep: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Recipe:
     """What decides a training's result. `batch_size` counts rows (pairs, prompts) an update, over all devices.
 
     `longest` is the number of tokens a row may have, `overlong` what is done with a longer one: "error" or "drop".
-    `must_steps`, where given, is the number of updates without which the training did not happen.
+    `must_steps`, where given, is the number of updates without which the training did not happen. Without `adapter`, all
+    weights are trained.
     """
 
     algorithm: str
@@ -67,6 +75,7 @@ class Recipe:
     seed: int
     grader: str | None
     must_steps: int | None
+    adapter: Adapter | None
     execution: Execution
 
 
@@ -74,15 +83,16 @@ def parse_recipe(config: Mapping[str, Any]) -> Recipe:
     """Read a train job's config. Raises JobError that names the key at fault."""
     known = {"backend", "must", *(field.name for field in fields(Recipe))} - {"must_steps"}
     require_known(config, known, "the train config")
-    missing = sorted(known - {"backend", "must", "grader", "execution"} - set(config))
+    missing = sorted(known - OPTIONAL - set(config))
     if missing:
         raise JobError(f"the train config lacks {', '.join(missing)}")
     must = config.get("must") or {}
     require_known(must, {"steps"}, "must")
     return Recipe(
-        **{name: config[name] for name in known & set(config) - {"backend", "must", "grader", "execution"}},
+        **{name: config[name] for name in known & set(config) - OPTIONAL},
         grader=config.get("grader"),
         must_steps=must.get("steps"),
+        adapter=_parse_adapter(config.get("adapter")),
         execution=_parse_execution(config.get("execution") or {}),
     )
 
@@ -147,4 +157,15 @@ def _execution_fields(execution: Execution, examples: int) -> dict[str, Any]:
 
 def _parse_execution(values: Mapping[str, Any]) -> Execution:
     require_known(values, (field.name for field in fields(Execution)), "execution")
-    return Execution(**{name: value for name, value in values.items() if value is not None})
+    given = {name: value for name, value in values.items() if value is not None}
+    return Execution(**{**given, "keep": tuple(given.get("keep", ()))})
+
+
+def _parse_adapter(values: Mapping[str, Any] | None) -> Adapter | None:
+    if values is None:
+        return None
+    names = {field.name for field in fields(Adapter)}
+    require_known(values, names, "adapter")
+    if missing := sorted(names - set(values)):
+        raise JobError(f"adapter lacks {', '.join(missing)}")
+    return Adapter(**values)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig
 from transformers import Trainer
 
+from runtime.train.adapter import peft_config
 from runtime.train.recipe import Recipe, trl_config
 from runtime.train.watch import Watch
 
@@ -23,6 +25,10 @@ class Setup:
     rows: Sequence[Mapping[str, Any]]
     scratch: Path
     watch: Watch
+
+    def peft_config(self) -> LoraConfig | None:
+        """The adapter to be trained; None where all weights are."""
+        return peft_config(self.recipe.adapter, self.model)
 
     def trl_config(self, config_class: type[Any], examples: int) -> Any:
         """TRL's config object for this recipe; `examples` rows pass through the model for one update."""

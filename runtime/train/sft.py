@@ -23,5 +23,6 @@ def trainer(setup: Setup) -> Trainer:
         args=setup.trl_config(SFTConfig, recipe.batch_size),
         train_dataset=Dataset.from_list(whole_batches(kept, recipe.batch_size)),
         processing_class=setup.tokenizer,
+        peft_config=setup.peft_config(),
         callbacks=[setup.watch],
     )

@@ -90,7 +90,7 @@ class Study:
         return [
             {
                 "id": f"{method}_{domain}_{start}_micro",
-                **{"method": method, "domain": domain, "start": start, "scale": "micro"},
+                **{"method": method, "domain": domain, "start": start, "scale": "micro", "trained": [domain]},
                 "evaluations": {name: f"evaluate/{method}_{domain}_{start}_micro.{name}" for name in names},
                 "baseline": {name: f"evaluate/{start}_micro.{name}" for name in names},
             }
@@ -106,7 +106,9 @@ class Study:
 
     def evaluations(self) -> list[str]:
         cells = self.config()["cells"]
-        return sorted({job for cell in cells for side in ("baseline", "evaluations") for job in cell[side].values()})
+        sides = [cell[side] for cell in cells for side in ("baseline", "evaluations")]
+        sides += [point["evaluations"] for cell in cells for point in cell.get("points", [])]
+        return sorted({job for side in sides for job in side.values()})
 
     def plan(self) -> Path:
         """Write plan.json: every evaluate job after the job that makes its model, and the report after all of them."""

@@ -127,10 +127,10 @@ def test_a_trained_domain_within_a_mixed_suite_is_a_column_of_its_own(make_study
     mixed = ({"name": "all", "tasks": ["math", "qa", "arc", "piqa"], "domain": None},)
     study = make_study(methods=("sft",), suites=mixed).everything([1, 0], [1, 0], [1, 1])
     found = study.found()
-    assert [(s["name"], s["domain"], s["tasks"]) for s in found["suites"]] == [
-        ("all/math", "math", ["math"]),
-        ("all/qa", "qa", ["qa"]),
-        ("all", None, ["arc", "piqa"]),
+    assert [(s["name"], s["domains"], s["tasks"]) for s in found["suites"]] == [
+        ("all/math", ["math"], ["math"]),
+        ("all/qa", ["qa"], ["qa"]),
+        ("all", [], ["arc", "piqa"]),
     ]
     results = found["sections"][0]["cells"][0]["results"]
     assert {name: result["trained"] for name, result in results.items()} == {"all/math": True, "all/qa": False, "all": False}

@@ -51,4 +51,5 @@ def test_an_added_axis_tells_cells_apart(study):
     study.changed = {"axes": ["method", "domain", "start", "scale", "seed"], "cells": cells}
     study.report()
     lines = (study.folder("report/small") / "report.txt").read_text().splitlines()
-    assert [line.split()[:3] for line in lines if line.startswith("rl ")][:2] == [["rl", "math", "2"], ["rl", "qa", "3"]]
+    cells = [line.split()[:3] for line in lines if line.startswith("rl ")]
+    assert cells[:2] == [["rl", "math", "seed2"], ["rl", "qa", "seed3"]]

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.qa.b09ca569
+#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.qa.da28dca9
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/gt_sft_code_base_micro.qa of cell gt_sft_code_base_micro: 2 inputs -> scores
+# evaluate/gt_sft_code_base_micro.qa: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.qa-b09ca5695efc"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.qa-da28dca934fe"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_base_micro.qa.yaml"
 

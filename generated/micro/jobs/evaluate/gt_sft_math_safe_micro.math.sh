@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_math_safe_micro.math.3d93a8b4
+#SBATCH --job-name=micro.evaluate.gt_sft_math_safe_micro.math.36fe08ea
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/gt_sft_math_safe_micro.math of cell gt_sft_math_safe_micro: 2 inputs -> scores
+# evaluate/gt_sft_math_safe_micro.math: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_micro.math-3d93a8b4d43b"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_micro.math-36fe08ea6f58"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_math_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_math_safe_micro.math.yaml"
 

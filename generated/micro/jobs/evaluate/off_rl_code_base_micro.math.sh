@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.math.93f5afa8
+#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.math.fd00f9e1
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/off_rl_code_base_micro.math of cell off_rl_code_base_micro: 2 inputs -> scores
+# evaluate/off_rl_code_base_micro.math: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.math-93f5afa81650"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.math-fd00f9e1cddd"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_code_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_math_safe_micro.math.f61449b2
+#SBATCH --job-name=micro.evaluate.off_rl_math_safe_micro.math.7d3c0d91
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/off_rl_math_safe_micro.math of cell off_rl_math_safe_micro: 2 inputs -> scores
+# evaluate/off_rl_math_safe_micro.math: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_micro.math-f61449b21b73"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_micro.math-7d3c0d913e31"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_math_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_math_safe_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.math.30f7c8d0
+#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.math.55729cd0
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_code_safe_micro.math of cell on_rl_code_safe_micro: 2 inputs -> scores
+# evaluate/on_rl_code_safe_micro.math: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.math-30f7c8d03a7e"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.math-55729cd033eb"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_code_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_code_safe_micro.math.yaml"
 

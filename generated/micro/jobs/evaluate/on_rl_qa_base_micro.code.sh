@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.code.9a95d222
+#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.code.07de7758
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_qa_base_micro.code of cell on_rl_qa_base_micro: 2 inputs -> scores
+# evaluate/on_rl_qa_base_micro.code: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.code-9a95d2229682"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.code-07de775823ba"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_base_micro.code.yaml"
 

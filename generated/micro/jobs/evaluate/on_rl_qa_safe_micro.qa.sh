@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.qa.29d09208
+#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.qa.7234b06e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_qa_safe_micro.qa of cell on_rl_qa_safe_micro: 2 inputs -> scores
+# evaluate/on_rl_qa_safe_micro.qa: 2 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.qa-29d09208acd1"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.qa-7234b06ebbed"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.gt_sft_code_base_micro.54dc6173
+#SBATCH --job-name=micro.train.gt_sft_code_base_micro.9d458ff2
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/gt_sft_code_base_micro of cell gt_sft_code_base_micro: 2 inputs -> checkpoint.hf
+# train/gt_sft_code_base_micro: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-54dc61738518"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-9d458ff23a81"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/gt_sft_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/gt_sft_code_base_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.off_rl_qa_safe_micro.0e6f0c0f
+#SBATCH --job-name=micro.train.off_rl_qa_safe_micro.eb9d8164
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/off_rl_qa_safe_micro of cell off_rl_qa_safe_micro: 2 inputs -> checkpoint.hf
+# train/off_rl_qa_safe_micro: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_micro-0e6f0c0f2060"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_micro-eb9d81642981"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/off_rl_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/off_rl_qa_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.on_rl_qa_base_micro.eb28b589
+#SBATCH --job-name=micro.train.on_rl_qa_base_micro.82aacc1d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/on_rl_qa_base_micro of cell on_rl_qa_base_micro: 2 inputs -> checkpoint.hf
+# train/on_rl_qa_base_micro: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_micro-eb28b58942c9"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_micro-82aacc1d2dbb"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/on_rl_qa_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/on_rl_qa_base_micro.yaml"
 

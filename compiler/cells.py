@@ -1,0 +1,96 @@
+"""A cell: one point of the matrix, with its name and with what its axes and the study's rules set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.diagnostics import Position
+from compiler.study import ADAPTER, NAMED
+
+
+@dataclass(frozen=True)
+class Override:
+    """One setting that an axis or a rule gives to an algorithm of a cell, or with None to every one that takes it.
+
+    `position` is the setting's place, `at` that of what names the algorithm, `source` what it is in words.
+    """
+
+    algorithm: str | None
+    setting: str
+    value: Any
+    position: Position
+    at: Position
+    source: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the matrix. Its id names the run, its checkpoint, its results and its W&B run."""
+
+    id: str
+    axes: Mapping[str, Any]
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def method(self) -> str:
+        return str(self.axes["method"])
+
+    @property
+    def domain(self) -> str:
+        return str(self.axes["domain"])
+
+    @property
+    def start(self) -> str:
+        return str(self.axes["start"])
+
+    @property
+    def scale(self) -> str:
+        return str(self.axes["scale"])
+
+    @property
+    def adapter(self) -> str | None:
+        found = self.axes.get(ADAPTER)
+        return None if found is None else str(found)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The axes as text, for files."""
+        return {axis: text(value) for axis, value in self.axes.items()}
+
+
+@dataclass(frozen=True)
+class RuleEffect:
+    """How many cells a rule touched."""
+
+    name: str
+    action: str
+    why: str
+    touched: int
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The cells of a study in their order, what each rule did, and where each value of an axis is named."""
+
+    cells: tuple[Cell, ...]
+    effects: tuple[RuleEffect, ...]
+    places: Mapping[tuple[str, str], Position]
+
+
+def text(value: Any) -> str:
+    """A value of an axis, as names show it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of an axis are the same: 1 is 1.0, and true is not 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def default_name(axes: Mapping[str, Any], plain: frozenset[str]) -> str:
+    """method_domain_start_scale, then the other axes in their order; those that are settings with the axis's name."""
+    own = [text(axes[axis]) for axis in NAMED]
+    rest = [axis for axis in axes if axis not in NAMED]
+    return "_".join([*own, *(text(axes[a]) if a in plain else f"{a}{text(axes[a])}" for a in rest)])

@@ -1,0 +1,335 @@
+"""What can be defined in a catalog: methods, algorithms, datasets, domains, scales, suites, clusters, each as a type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from compiler.references import Refers
+from compiler.slurm import memory, time_limit
+from compiler.study import Checkpoints, Name, Positive, Share
+from compiler.validation import Strict
+
+Settings = dict[str, Any]
+DomainName = Annotated[Name, Refers("domains")]
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(f"'{value}' is no name of a shell variable")
+    return value
+
+
+def _word(value: str) -> str:
+    """Words of #SBATCH lines stand there without quotes."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.,:-]*", value):
+        raise ValueError(f"'{value}' is no word that Slurm takes here")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+Word = Annotated[str, AfterValidator(_word)]
+
+
+class Point(Strict):
+    """One checkpoint of a training, in one unit."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    step: Positive | None = None
+    """After so many steps."""
+    epoch: float | None = Field(default=None, gt=0)
+    """After so many epochs."""
+    fraction: Share | None = None
+    """After this share of all steps."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Point:
+        if sum(x is not None for x in (self.step, self.epoch, self.fraction)) != 1:
+            raise ValueError("say exactly one of step, epoch and fraction")
+        return self
+
+
+class Stage(Strict):
+    """One training: an algorithm on a dataset."""
+
+    algorithm: Annotated[Name, Refers("algorithms")]
+    """An algorithm of the catalog."""
+    dataset: Annotated[Name, Refers("datasets")]
+    """A dataset of the catalog, made from the cell's domain."""
+    settings: Settings = Field(default={})
+    """Settings of the algorithm, on top of its own and of the domain's."""
+    init_from: Literal["final"] | Point = "final"
+    """Which checkpoint of the training before it: its last, or an intermediate one."""
+    repeat: int = Field(default=1, ge=1)
+    """So many times in a row; with traces of the model itself, sampled anew each time."""
+
+
+class Method(Strict):
+    """A recipe: stages in order, each from the checkpoint of the one before."""
+
+    about: str
+    """One line on what it is."""
+    stages: list[Stage] = Field(min_length=1)
+    """What is trained; on a sequence of domains, all of it on each."""
+    finish: list[Stage] = Field(default=[])
+    """What is trained once, at the end, on the last domain."""
+
+
+class Algorithm(Strict):
+    """What a stage optimises, its settings, and the backend that runs it."""
+
+    about: str
+    """One line on what it is."""
+    backend: Name
+    """A folder of templates/backends/."""
+    trainer: Name | None = None
+    """What of that backend runs it; default: that of the algorithm's own name."""
+    settings: Settings
+    """What decides the result; the backend's schema says which there are."""
+    execution: Settings = Field(default={})
+    """How it is run, with the same result."""
+    resources: Name
+    """A class of the cluster's resources."""
+    pace: float | None = Field(default=None, gt=0)
+    """Seconds a step, as measured; tells whether the time limit is long enough."""
+
+
+class Adapter(Strict):
+    """Which weights are trained."""
+
+    about: str
+    """One line on what it is."""
+    settings: Settings | None
+    """What the trainer is given as its `adapter`; null: all weights are trained."""
+
+
+class Traces(Strict):
+    """Sampling that a dataset needs first."""
+
+    model: Annotated[Name, Refers("teachers", also=("start", "previous"))]
+    """Whose answers: `start` (the cell's), `previous` (the checkpoint that the stage begins from), or a teacher."""
+    backend: Name
+    """A folder of templates/backends/."""
+    settings: Settings
+    """What decides the answers."""
+    execution: Settings = Field(default={})
+    """How they are sampled."""
+    resources: Name
+    """A class of the cluster's resources."""
+    rounds: int = Field(default=1, ge=1, le=2)
+    """With 2, a repeated stage trains on the answers of the round before, too."""
+
+
+class Dataset(Strict):
+    """How a stage's training data is made from a domain."""
+
+    about: str
+    """One line on what it is."""
+    type: Literal["dataset.sft", "dataset.preference", "dataset.rl", "dataset.privileged", "dataset.unlearning"]
+    """What an algorithm must be able to read."""
+    settings: Settings
+    """Which rows or answers are kept."""
+    traces: Traces | None = None
+    """Answers to sample first; without, the domain's own solutions are used."""
+
+
+class Teacher(Strict):
+    """A hub model that answers a domain's questions."""
+
+    about: str
+    """One line on what it is."""
+    hub: str
+    """The model's name on the hub."""
+    revision: str
+    """A commit, tag or branch."""
+
+
+class Domain(Strict):
+    """A source of rows with a grader; or a combination of such domains."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [kind]} for kind in ("settings", "sequence", "mix", "iid")]}
+    )
+
+    about: str
+    """One line on what it is."""
+    grader: Literal["math", "code", "qa", "refusal"] | None = None
+    """How an answer is told right or wrong; null where nothing is graded."""
+    settings: Settings | None = None
+    """Where its rows come from."""
+    sequence: list[DomainName] | None = Field(default=None, min_length=2)
+    """Domains trained on one after the other."""
+    mix: dict[DomainName, Annotated[float, Field(gt=0)]] | None = Field(default=None, min_length=2)
+    """Domains trained on together, with their shares of the rows; as many rows as the shares allow."""
+    iid: list[DomainName] | None = Field(default=None, min_length=2)
+    """The control of a sequence: the same domains pooled, shuffled, and trained on in as many equal parts."""
+    seed: int = Field(default=0, ge=0)
+    """Of a mix's or a pool's shuffling."""
+    algorithms: dict[Annotated[Name, Refers("algorithms")], Settings] = Field(default={})
+    """Settings of algorithms on this domain."""
+    datasets: dict[Annotated[Name, Refers("datasets")], Settings] = Field(default={})
+    """Settings of datasets' traces on this domain."""
+    examples: dict[Annotated[Name, Refers("datasets")], Positive] = Field(default={})
+    """How many rows a dataset came to, where that is known only from sampling it; steps are counted with it."""
+    measured_on: list[DomainName] | None = Field(default=None, min_length=1)
+    """The domains that a suite of the cell's own domain measures; default: itself."""
+    reference: Name | None = None
+    """The start that never saw what is to be forgotten; suites with `reference: true` compare with it."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Domain:
+        if sum(x is not None for x in (self.settings, self.sequence, self.mix, self.iid)) != 1:
+            raise ValueError("a domain is exactly one of settings (rows of its own), sequence, mix and iid")
+        return self
+
+
+class Pretrain(Strict):
+    """A start model trained by the plan itself, on rows of these domains, from `start` or from nothing."""
+
+    domains: list[DomainName] = Field(min_length=1)
+    """What it learns."""
+    start: Name | None = None
+    """The start it goes on from."""
+    settings: Settings
+    """The model and its training."""
+    resources: Name = "train"
+    """A class of the cluster's resources."""
+
+
+class Trained(Strict):
+    """A start that is itself made by a method on a domain."""
+
+    method: Annotated[Name, Refers("methods")]
+    """A method of the catalog."""
+    domain: DomainName
+    """A domain of the catalog."""
+    start: Name
+    """The start it begins from."""
+
+
+class Start(Strict):
+    """One model to begin from: a hub model at a revision, or one that the plan trains."""
+
+    hub: str | None = None
+    """The model's name on the hub."""
+    revision: str | None = None
+    """A commit, tag or branch."""
+    prompt: Settings
+    """How it is asked: the template, and whether it thinks first."""
+    pretrain: Pretrain | None = None
+    """Trained by the plan, on whole rows."""
+    trained: Trained | None = None
+    """Trained by the plan, by a method."""
+
+
+class Scale(Strict):
+    """One model size, with its start models."""
+
+    about: str
+    """One line on what it is."""
+    parameters: float = Field(gt=0)
+    """How many weights the model has."""
+    starts: dict[Name, Start]
+    """The models to begin from."""
+
+
+class Suite(Strict):
+    """The tasks that checkpoints are measured on."""
+
+    about: str
+    """One line on what it measures."""
+    backend: Name
+    """A folder of templates/backends/."""
+    domains: list[DomainName] | Literal["cell"] = Field(default=[])
+    """Whose evaluation rows are its tasks; `cell`: those of the domain that the cell trained on."""
+    source: str | None = None
+    """With `domains: cell`: only of domains whose rows come from this source."""
+    settings: Settings
+    """What decides the scores: tasks, sampling, prompt."""
+    execution: Settings = Field(default={})
+    """How it is run."""
+    resources: Name
+    """A class of the cluster's resources."""
+    checkpoints: Checkpoints | None = None
+    """Which of a training's checkpoints; default: what the study says."""
+    reference: bool = False
+    """Whether it needs the scores of the domain's reference start."""
+    held_out: dict[DomainName, list[Name]] = Field(default={})
+    """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
+
+
+class Environment(Strict):
+    """What a job's shell loads before it runs."""
+
+    modules: list[str] = Field(default=[])
+    """For `module load`, in this order."""
+    activate: str | None = None
+    """A script to source, such as a virtual environment's."""
+    exports: dict[Variable, str] = Field(default={})
+    """Variables to set."""
+    unsets: list[Variable] = Field(default=[])
+    """Variables to remove."""
+
+
+class Resources(Strict):
+    """What one class of jobs asks of the cluster."""
+
+    partition: Word | None = None
+    """Slurm's partition; null: the site's default."""
+    time: Annotated[str, AfterValidator(time_limit)]
+    """The time limit, in one of Slurm's six forms."""
+    cpus: int = Field(ge=1)
+    """CPUs a task."""
+    mem: Annotated[str, AfterValidator(memory)]
+    """Memory of the node, with its unit."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of the node."""
+    gpu: Word | None = None
+    """The kind of GPU, by the site's name."""
+
+
+class Limits(Strict):
+    """Caps of the site on one user."""
+
+    submitted: int = Field(ge=1)
+    """Jobs that may be queued and running together."""
+
+
+class Cluster(Strict):
+    """A place that runs jobs, as data."""
+
+    about: str
+    """One line on what it is."""
+    executor: Literal["slurm", "local"]
+    """What starts jobs there."""
+    store: str
+    """The folder of artifacts; $NAMES are expanded by the job's own shell."""
+    account: Word | None = None
+    """Slurm's account; null: the user's default."""
+    gpu_request: Literal["gres", "gpus_per_node"] = "gres"
+    """How GPUs are asked for."""
+    limits: Limits
+    """Caps of the site on one user."""
+    kill_on_invalid_dep: bool = False
+    """Whether Slurm should cancel jobs whose dependency failed."""
+    environments: dict[Name, Environment]
+    """What jobs' shells load; a backend names the one it runs in."""
+    resources: dict[Name, Resources]
+    """Classes of jobs."""
+
+
+SECTIONS: Mapping[str, type[Strict]] = {
+    "methods": Method,
+    "algorithms": Algorithm,
+    "adapters": Adapter,
+    "datasets": Dataset,
+    "teachers": Teacher,
+    "domains": Domain,
+    "scales": Scale,
+    "suites": Suite,
+    "clusters": Cluster,
+}

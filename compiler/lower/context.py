@@ -1,0 +1,75 @@
+"""What every step of lowering looks things up in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compiler.catalog import Catalog
+from compiler.cells import Cell, text
+from compiler.definitions import Domain, Scale, Start
+from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.source import PathKey, Tree
+from compiler.study import Study
+from compiler.workshop import EMPTY, Workshop
+
+READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
+
+
+@dataclass(frozen=True)
+class Context:
+    """The study, its catalog, where its axes' values are named, and the workshop that makes its jobs."""
+
+    study: Study
+    tree: Tree
+    catalog: Catalog
+    places: Mapping[tuple[str, str], Position]
+    workshop: Workshop
+    warnings: set[str] = field(default_factory=set)
+
+    def wrong(self, at: Position, message: str, hint: str = "") -> None:
+        """Keep a mistake, to be told with the others."""
+        self.workshop.wrong.append(Diagnostic(at, message, hint))
+
+    def axis_value(self, axis: str, value: str) -> Position:
+        """Where the study names a value of an axis."""
+        return self.places.get((axis, value)) or self.tree.at(("axes", axis))
+
+    def domain(self, name: str, asked: Position | None = None) -> Domain:
+        return self.catalog.get(Domain, name, asked or self.axis_value("domain", name))
+
+    def start(self, name: str, scale: str, asked: Position | None = None) -> Start:
+        found = self.catalog.get(Scale, scale, self.axis_value("scale", scale))
+        if name not in found.starts:
+            at = asked or self.axis_value("start", name)
+            raise spec_error(at, f"scale '{scale}' has no start '{name}'", nearest(name, found.starts))
+        return found.starts[name]
+
+    def prompt(self, cell: Cell) -> Mapping[str, Any]:
+        """How a cell's model is asked."""
+        return self.start(cell.start, cell.scale).prompt
+
+    def below(self, section: str, name: str, path: PathKey) -> Tree:
+        """A part of a definition, empty when it is left out."""
+        data = self.catalog.trees[section, name].data
+        for step in path:
+            if not isinstance(data, dict | list) or (isinstance(data, dict) and step not in data):
+                return EMPTY
+            data = data[step]
+        return EMPTY if data is None else self.catalog.below(section, name, path)
+
+    def weights(self, scale: str | None) -> float | None:
+        """How many weights a model of a scale has."""
+        found = self.catalog.models.get(("scales", scale or ""))
+        return found.parameters if isinstance(found, Scale) else None
+
+    def warn_unless_known(self, known: str, name: str, what: str) -> None:
+        """Warn of what this version's runtime cannot do."""
+        if name not in self.workshop.manifest[known]:
+            self.warnings.add(f"this version's runtime has no {what} '{name}' yet: jobs that need it stop with a message")
+
+
+def axis_text(cell: Cell) -> str:
+    """A cell's axes in words, for messages: what led there."""
+    return ", ".join(f"{axis}={text(value)}" for axis, value in cell.axes.items())

@@ -1,0 +1,184 @@
+"""Measuring: which checkpoints of a cell are measured on which suites, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.cells import Cell
+from compiler.definitions import Point, Suite
+from compiler.diagnostics import Position, spec_error
+from compiler.lower.context import Context
+from compiler.lower.starts import listed_rows, rows
+from compiler.lower.training import Chain, Training, at_step, readable, start
+from compiler.plan import Job, PlannedCell, PlannedPoint
+from compiler.recipes import sources
+from compiler.study import Checkpoints, Spaced
+from compiler.workshop import Request
+
+
+@dataclass(frozen=True)
+class Column:
+    """One suite as it measures one cell. A suite of the cell's own domain is a column for each domain it measures."""
+
+    name: str
+    suite: str
+    found: Suite
+    own: str | None
+    asked: Position
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A checkpoint of a training: None is its last."""
+
+    training: Training
+    step: int | None
+
+
+def columns(context: Context, cell: Cell) -> list[Column]:
+    """Everything that a cell is measured on."""
+    found = []
+    for number, name in enumerate(context.study.evaluate.suites):
+        asked = context.tree.at(("evaluate", "suites", number))
+        suite = context.catalog.get(Suite, name, asked)
+        if suite.domains == "cell":
+            own = _measured_domains(context, cell, suite.source)
+            found += [Column(f"{name}.{domain}", name, suite, domain, asked) for domain in own]
+        else:
+            found.append(Column(name, name, suite, None, asked))
+    return found
+
+
+def trained_domains(context: Context, domain: str) -> list[str]:
+    """The domains with rows of their own that a domain is made of."""
+    read = sources(context.catalog, domain, context.axis_value("domain", domain))
+    return list(dict.fromkeys(part for source in read for part in source.parts))
+
+
+def _measured_domains(context: Context, cell: Cell, source: str | None) -> list[str]:
+    """The domains that a suite of the cell's own domain measures."""
+    whole = context.domain(cell.domain).measured_on
+    found = whole or [
+        measured for part in trained_domains(context, cell.domain) for measured in (context.domain(part).measured_on or [part])
+    ]
+    return [name for name in dict.fromkeys(found) if source in (None, (context.domain(name).settings or {}).get("source"))]
+
+
+def measure(context: Context, chain: Chain) -> PlannedCell:
+    """Every evaluation of one cell: of its start, of its last checkpoint, and along the way."""
+    cell, own = chain.cell, columns(context, chain.cell)
+    last = readable(context, chain.trainings[-1], None)
+    before = {}
+    if context.study.evaluate.baselines:
+        at_start = f"{cell.start}_{cell.scale}"
+        before = {column.name: evaluate(context, column, chain.start, at_start, None, cell.scale).id for column in own}
+    after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale).id for column in own}
+    points = tuple(_points(context, chain, own))
+    trained = tuple(trained_domains(context, cell.domain))
+    return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points)
+
+
+def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[PlannedPoint]:
+    """The checkpoints along the way, each with the columns that want it."""
+    wanted: dict[tuple[int, int | None], tuple[Measured, list[Column]]] = {}
+    for number, training in enumerate(chain.trainings):
+        final = number == len(chain.trainings) - 1
+        if not (final or (context.study.evaluate.after == "each" and training.step.ends_domain)):
+            continue
+        for column in own:
+            policy = column.found.checkpoints or context.study.evaluate.checkpoints
+            for step in (*_steps(policy, training, column.asked), *(() if final else (None,))):
+                wanted.setdefault((number, step), (Measured(training, step), []))[1].append(column)
+    for (number, step), (measured, there) in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or 10**12)):
+        yield _point(context, chain.cell, number, step, measured, there)
+
+
+def _point(
+    context: Context, cell: Cell, number: int, step: int | None, measured: Measured, there: Sequence[Column]
+) -> PlannedPoint:
+    training = measured.training
+    source, stage = training.step.source.name, training.step.stage.algorithm
+    model = readable(context, training, step)
+    label = f"{number + 1}_{stage}" + ("" if step is None else f".step{step}")
+    jobs = {c.name: evaluate(context, c, model, f"{cell.id}.{label}", cell.labels, cell.scale).id for c in there}
+    shown = f"after {source}" if step is None else f"{stage} on {source}, step {step}"
+    return PlannedPoint(shown, source, step, model.id, jobs)
+
+
+def _steps(policy: Checkpoints, training: Training, asked: Position) -> list[int]:
+    """The intermediate checkpoints that a policy means; a training's last one is always measured, and not among them."""
+    if policy == "final":
+        return []
+    if isinstance(policy, Spaced) and policy.log is None:
+        units = {"step": policy.steps, "epoch": policy.epochs, "fraction": policy.fractions}
+        unit, values = next((unit, values) for unit, values in units.items() if values)
+        chosen = [at_step(Point.model_validate({unit: value}), training, asked) for value in values]
+        return sorted({step for step in chosen if step is not None})
+    saved = _saved(training, asked)
+    return saved if policy == "all" or policy.log is None else _log_spaced([*saved, training.cost.steps or 0], policy.log)
+
+
+def _saved(training: Training, asked: Position) -> list[int]:
+    """The steps at which a training saves, but for its last."""
+    last, every = training.cost.steps, training.job.execution.get("save_steps")
+    if last is None:
+        message = f"how many checkpoints '{training.name}' leaves is not known before its data is there"
+        raise spec_error(asked, message, f"give its domain `examples: {{{training.step.stage.dataset}: N}}`, or name steps")
+    return list(range(every, last, every)) if isinstance(every, int) and every > 0 else []
+
+
+def _log_spaced(steps: Sequence[int], many: int) -> list[int]:
+    """The first and the last of `steps` and what is nearest to even spacing of logarithms between; without the last."""
+    first, last = steps[0], steps[-1]
+    targets = [first * (last / first) ** (n / (many - 1)) for n in range(many)]
+    return sorted({min(steps, key=lambda step: abs(step - target)) for target in targets} - {last})
+
+
+# --- one evaluation ------------------------------------------------------------------------------------------------
+
+
+def evaluate(
+    context: Context, column: Column, model: Job, name: str, cell: Mapping[str, str] | None, scale: str,
+    compared: bool = True,
+) -> Job:  # fmt: skip
+    """One suite on one checkpoint, with the scores of the reference start where the suite compares with it."""
+    suite, found = column.suite, column.found
+    if column.own is not None:
+        inputs, domains = {column.own: rows(context, column.own, column.asked)}, [column.own]
+    else:
+        domains = list(found.domains)
+        inputs = listed_rows(context, "suites", suite, ("domains",), domains)
+    reference = _reference(context, column, model, scale) if found.reference and compared else {}
+    what = "evaluate_unlearning" if "metrics" in found.settings else "evaluate"
+    return context.workshop.make(
+        Request(
+            id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=what,
+            settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
+            resources=found.resources, inputs={"model": model, **inputs, **reference}, cell=cell, whose=f"suite {suite}",
+            asked=column.asked, given={"suite": column.name, "tasks": [_task(context, domain) for domain in domains]},
+        )
+    )  # fmt: skip
+
+
+def _reference(context: Context, column: Column, model: Job, scale: str) -> dict[str, Job]:
+    """The scores of the model that never saw what is to be forgotten; it is compared with nothing itself."""
+    domain = str(column.own)
+    name = context.domain(domain, column.asked).reference if column.own else None
+    if name is None:
+        at = context.catalog.at("domains", domain) if column.own else column.asked
+        message = f"suite '{column.suite}' compares with the domain's reference start, and there is none"
+        raise spec_error(at, message, "give the domain `reference: START`; such a suite has `domains: cell`")
+    at = context.catalog.at("domains", domain, ("reference",))
+    retained = start(context, name, scale, at)
+    if retained.fingerprint == model.fingerprint:
+        return {}
+    return {"reference": evaluate(context, column, retained, f"{name}_{scale}", None, scale, compared=False)}
+
+
+def _task(context: Context, domain: str) -> dict[str, Any]:
+    """A domain's evaluation rows as one task of a suite. A wrong number of them is the domain's mistake, told there."""
+    found = context.domain(domain)
+    items = (found.settings or {}).get("eval")
+    return {"name": domain, "grader": found.grader, "items": items if isinstance(items, int) and items > 0 else 1}

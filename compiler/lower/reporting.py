@@ -1,0 +1,58 @@
+"""The report: the last job, which compares all scores of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from compiler.lower.context import Context
+from compiler.definitions import Suite
+from compiler.plan import Job, PlannedCell
+from compiler.source import Tree
+from compiler.workshop import Request
+
+
+def report(context: Context, cells: Sequence[PlannedCell]) -> Job:
+    """The table at the end. It runs with what there is, and marks what is missing."""
+    study = context.study
+    asked = context.tree.at(("study",))
+    named = {job for cell in cells for job in _evaluations(cell)}
+    scores = {job.id: job for job in context.workshop.unique_jobs() if job.id in named}
+    columns = dict.fromkeys(column for cell in cells for column in cell.after)
+    settings = {
+        "study": study.study, "title": study.about, "axes": list(cells[0].axes), "confidence": study.evaluate.confidence,
+        "suites": [_suite(context, column) for column in columns], "cells": [_cell(cell) for cell in cells],
+    }  # fmt: skip
+    return context.workshop.make(
+        Request(
+            id=f"report/{study.study}", kind="report", backend="native", what="report", resources="cpu",
+            settings=Tree(asked.file, settings, {(): asked}).labelled("the study"), inputs=scores, whose="report", asked=asked,
+            inputs_required=False,
+        )
+    )  # fmt: skip
+
+
+def _evaluations(cell: PlannedCell) -> list[str]:
+    along = [job for point in cell.points for job in point.after.values()]
+    return [*cell.before.values(), *cell.after.values(), *along]
+
+
+def _cell(cell: PlannedCell) -> dict[str, Any]:
+    points = [{"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after)} for p in cell.points]
+    return {
+        "id": cell.id, **cell.axes, "evaluations": dict(cell.after), "baseline": dict(cell.before),
+        "trained": list(cell.trained), "points": points,
+    }  # fmt: skip
+
+
+def _suite(context: Context, column: str) -> dict[str, Any]:
+    """A column: the suite's tasks, and which of them measure what a domain trains."""
+    name, _, own = column.partition(".")
+    if name not in context.study.evaluate.suites:  # a suite's own name may have dots
+        name, own = next((s, column.removeprefix(f"{s}.")) for s in context.study.evaluate.suites if column.startswith(s))
+        own = "" if own == name else own
+    suite = context.catalog.get(Suite, name, context.tree.at(("evaluate", "suites")))
+    domains = [own] if own else [] if suite.domains == "cell" else list(suite.domains)
+    tasks = domains or list(suite.settings.get("tasks", []))
+    held_out = {task: list(found) for task, found in suite.held_out.items()}
+    return {"name": column, "tasks": tasks, "domain": domains[0] if len(domains) == 1 else None, "held_out": held_out}

@@ -1,0 +1,249 @@
+"""Training: every stage of a cell's recipe, from checkpoint to checkpoint, and what makes those readable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compiler.backends import Part
+from compiler.cells import Cell
+from compiler.cost import Cost, planned
+from compiler.definitions import Adapter, Algorithm, Method, Point, Trained
+from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.lower.context import READABLE, Context
+from compiler.lower.data import Data, Models, dataset, examples, grader
+from compiler.lower.starts import hub_or_pretrained
+from compiler.plan import Job
+from compiler.recipes import Source, Step, sources, steps
+from compiler.source import PathKey, Tree, merged
+from compiler.workshop import EMPTY, Request
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a cell: what it began from, what it made, and where in the recipe it stands."""
+
+    step: Step
+    name: str
+    start: Job
+    data: Data
+    job: Job
+    cost: Cost
+    asked: Position
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Everything that is trained for one cell, in order, from its start."""
+
+    cell: Cell
+    start: Job
+    trainings: tuple[Training, ...]
+
+
+def train(context: Context, cell: Cell, seen: tuple[tuple[str, str], ...] = ()) -> Chain:
+    """Every training of a cell."""
+    recipe = recipe_of(context, cell)
+    _check_overrides(context, cell, recipe)
+    begun = start(context, cell.start, cell.scale, seen=seen)
+    done: list[Training] = []
+    for number, step in enumerate(recipe, 1):
+        last = number == len(recipe)
+        name = cell.id if last else f"{cell.id}.{number}_{step.stage.algorithm}"
+        done.append(_training(context, cell, step, name, begun, done))
+    return Chain(cell, begun, tuple(done))
+
+
+def recipe_of(context: Context, cell: Cell) -> list[Step]:
+    """What is trained for a cell, in order."""
+    method = context.catalog.get(Method, cell.method, context.axis_value("method", cell.method))
+    return list(steps(method, sources(context.catalog, cell.domain, context.axis_value("domain", cell.domain))))
+
+
+def start(
+    context: Context, name: str, scale: str, asked: Position | None = None, seen: tuple[tuple[str, str], ...] = ()
+) -> Job:
+    """The checkpoint of a start: from the hub, or trained by the plan."""
+    found = context.start(name, scale, asked)
+    if found.trained is None:
+        return hub_or_pretrained(context, name, scale, asked)
+    at = context.catalog.at("scales", scale, ("starts", name, "trained"))
+    if (name, scale) in seen:
+        names = " -> ".join([*(one for one, _ in seen), name])
+        raise spec_error(at, f"starts go round in a circle: {names}")
+    chain = train(context, _trained_cell(name, scale, found.trained), (*seen, (name, scale)))
+    return readable(context, chain.trainings[-1], None)
+
+
+def _trained_cell(name: str, scale: str, made: Trained) -> Cell:
+    """The training behind a start, as a cell that no axis or rule touches."""
+    axes = {"method": made.method, "domain": made.domain, "start": made.start, "scale": scale}
+    return Cell(f"{name}_{scale}", axes)
+
+
+def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, done: Sequence[Training]) -> Training:
+    """One step, from the checkpoint that it names of the step before, or from the start."""
+    stage = step.stage
+    at = context.catalog.at("methods", cell.method, (*step.path, "algorithm"))
+    algorithm = context.catalog.get(Algorithm, stage.algorithm, at)
+    what = algorithm.trainer or stage.algorithm
+    part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
+    context.warn_unless_known("algorithms", what, "algorithm")
+    model = _from(context, cell, step, done) if done else begun
+    data_at = context.catalog.at("methods", cell.method, (*step.path, "dataset"))
+    before = done[-1].data.traces if done and step.round else {}
+    data = dataset(context, cell, step, Models(begun, model, before), part, data_at)
+    settings = _settings(context, cell, step, part)
+    execution = context.below("algorithms", stage.algorithm, ("execution",))
+    cost = planned(algorithm, settings.data, execution.data, examples(context, step, data_at), part)
+    job = context.workshop.make(
+        Request(
+            id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
+            resources=algorithm.resources, inputs={"start": model, "data": data.job}, cell=cell.labels,
+            whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
+            given={**grader(context, step.source), "prompt": context.prompt(cell)}, cost=cost,
+            weights=context.weights(cell.scale),
+        )
+    )  # fmt: skip
+    return Training(step, name, model, data, job, cost, at)
+
+
+def _output(context: Context, cell: Cell, part: Part, settings: Tree) -> str | None:
+    """What a training makes: with an adapter, the adapter alone."""
+    if not (isinstance(settings.data, dict) and settings.data.get("adapter")):
+        return None
+    if part.adapter_output is None:
+        at = settings.key_at(("adapter",))
+        context.wrong(at, f"backend '{part.backend}' cannot train adapters with '{part.what}'", "train all weights there")
+    return part.adapter_output
+
+
+# --- the checkpoints of a training ---------------------------------------------------------------------------------
+
+
+def _from(context: Context, cell: Cell, step: Step, done: Sequence[Training]) -> Job:
+    """The checkpoint of the training before that a step begins from."""
+    point = step.stage.init_from
+    if point == "final" or step.round:
+        return readable(context, done[-1], None)
+    at = context.catalog.at("methods", cell.method, (*step.path, "init_from"))
+    return readable(context, done[-1], at_step(point, done[-1], at))
+
+
+def at_step(point: Point, trained: Training, asked: Position) -> int | None:
+    """The step that a point of a training means; None is its end. Raises SpecError when there is no such step."""
+    last = trained.cost.steps
+    if point.step is not None and last is None:
+        return point.step
+    if last is None:
+        message = f"how many steps '{trained.name}' takes is not known before its data is there"
+        raise spec_error(asked, message, f"give its domain `examples: {{{trained.step.stage.dataset}: N}}`, or name a step")
+    if point.step is not None:
+        found = point.step
+    elif point.epoch is not None:
+        found = round(point.epoch * (trained.cost.steps_an_epoch or 0))
+    else:
+        found = max(1, round((point.fraction or 0) * last))
+    if not 1 <= found <= last:
+        raise spec_error(asked, f"'{trained.name}' takes {last} steps, so there is no checkpoint at step {found}")
+    return None if found == last else found
+
+
+def readable(context: Context, trained: Training, step: int | None) -> Job:
+    """A checkpoint that every consumer reads: merged from shards, merged from an adapter, or picked from a run."""
+    made = trained.job
+    if made.output == READABLE and step is None:
+        return made
+    if step is not None:
+        context.workshop.keep(made, step, trained.asked)
+    kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter"), READABLE: ("pick", "run")}
+    kind, name = kinds[made.output]
+    inputs = {"start": trained.start} if kind == "merge" else {}
+    made_of = context.weights((made.cell or {}).get("scale"))
+    return context.workshop.make(
+        Request(
+            id=f"{kind}/{trained.name}" + ("" if step is None else f".step{step}"), kind=kind, what=kind,
+            backend=made.backend if kind == "convert" else "native", resources="cpu", cell=made.cell,
+            inputs={**inputs, name: made}, whose="checkpoint", asked=trained.asked, output=READABLE, given={"step": step},
+            weights=made_of,
+        )
+    )  # fmt: skip
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+def _settings(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
+    """An algorithm's settings, then the domain's, the method's, the adapter's, the axes' and the rules', in that order."""
+    name = step.stage.algorithm
+    settings = context.below("algorithms", name, ("settings",))
+    for layer in _domain_settings(context, step.source, name):
+        settings = merged(settings, layer)
+    if step.stage.settings:
+        own = context.below("methods", cell.method, (*step.path, "settings")).labelled(f"method {cell.method}")
+        settings = merged(settings, own)
+    settings = merged(settings, _adapter(context, cell)) if cell.adapter else settings
+    for override in cell.overrides:
+        if override.algorithm in (None, name) and (override.algorithm or override.setting in part.takes("settings")):
+            at: dict[PathKey, Position] = {(override.setting,): override.position}
+            over = Tree(override.position.file, {override.setting: override.value}, at, at).labelled(override.source)
+            settings = merged(settings, over)
+    return settings
+
+
+def _domain_settings(context: Context, source: Source, algorithm: str) -> list[Tree]:
+    """What a domain sets of an algorithm; a mix has what its parts agree on, and must say the rest itself."""
+    own = context.below("domains", source.domain, ("algorithms", algorithm)).labelled(f"domain {source.domain}")
+    if source.plain:
+        return [own] if own.data else []
+    parts = [
+        context.below("domains", part, ("algorithms", algorithm)).labelled(f"domain {part}") for part in source.parts
+    ]
+    for key in sorted({key for part in parts for key in part.data} - set(own.data)):
+        if any(part.data.get(key) != parts[0].data.get(key) for part in parts):
+            at = context.catalog.at("domains", source.domain)
+            values = ", ".join(f"{name}: {p.data.get(key)}" for name, p in zip(source.parts, parts, strict=True))
+            message = f"the parts of domain '{source.domain}' differ in '{key}' of algorithm '{algorithm}' ({values})"
+            context.wrong(at, message, f"say it: algorithms: {{{algorithm}: {{{key}: ...}}}} in '{source.domain}'")
+    return [layer for layer in (parts[0], own) if layer.data]
+
+
+def _adapter(context: Context, cell: Cell) -> Tree:
+    """An adapter as the setting of that name."""
+    name = str(cell.adapter)
+    found = context.catalog.get(Adapter, name, context.axis_value("adapter", name))
+    if found.settings is None:
+        return EMPTY
+    below = context.below("adapters", name, ("settings",))
+    values = {("adapter", *path): at for path, at in below.values.items()}
+    keys = {("adapter", *path): at for path, at in below.keys.items()}
+    return Tree(below.file, {"adapter": below.data}, values, keys).labelled(f"adapter {name}")
+
+
+def _check_overrides(context: Context, cell: Cell, recipe: Sequence[Step]) -> None:
+    """A setting for an algorithm that a cell does not have, or that none of its algorithms takes, would be silently lost."""
+    algorithms = list(dict.fromkeys(step.stage.algorithm for step in recipe))
+    for override in cell.overrides:
+        if override.algorithm is None:
+            _check_taken(context, cell, override.setting, override.source, override.at, algorithms)
+        elif override.algorithm not in algorithms:
+            message = f"{override.source}: method '{cell.method}' has no algorithm '{override.algorithm}' to set"
+            context.wrong(override.at, message, nearest(override.algorithm, algorithms))
+
+
+def _check_taken(
+    context: Context, cell: Cell, setting: str, source: str, at: Position, algorithms: Sequence[str]
+) -> None:
+    taken: set[str] = set()
+    for name in algorithms:
+        algorithm = context.catalog.models.get(("algorithms", name))
+        if not isinstance(algorithm, Algorithm):
+            return  # told where the method names it
+        backend_at = context.catalog.at("algorithms", name, ("backend",))
+        taken |= context.workshop.part(algorithm.backend, algorithm.trainer or name, backend_at).takes("settings")
+    if setting not in taken:
+        message = f"{source}: no algorithm of method '{cell.method}' ({', '.join(algorithms)}) takes a setting '{setting}'"
+        hint = nearest(setting, [*taken, "adapter", "seed"])
+        context.workshop.wrong.append(Diagnostic(at, message, hint))
+
+

@@ -1,0 +1,59 @@
+"""PLAN.md: the plan for people who read a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compiler.plan import Job, Plan, PlannedCell
+
+MOST_TABLES = 12  # beyond, a list of the cells says more than tables do
+
+
+def content(plan: Plan) -> dict[str, Any]:
+    """What the template shows."""
+    kinds = [_kind_row(kind, [job for job in plan.jobs if job.kind == kind]) for kind in _kinds(plan)]
+    suites = list(dict.fromkeys(suite for cell in plan.cells for suite in cell.after))
+    tables = _tables(plan)
+    points = sum(len(cell.points) for cell in plan.cells)
+    return {
+        "plan": plan, "kinds": kinds, "gpu_hours": sum(row["gpu_hours"] for row in kinds), "suites": suites, "points": points,
+        "tables": tables if len(tables) <= MOST_TABLES else [], "baselines": any(cell.before for cell in plan.cells),
+        "trainings": [_training_row(job) for job in plan.jobs if job.cost.get("steps")],
+    }  # fmt: skip
+
+
+def _tables(plan: Plan) -> list[dict[str, Any]]:
+    """Methods against domains, one table for each combination of the other axes' values."""
+    groups: dict[tuple[tuple[str, str], ...], list[PlannedCell]] = {}
+    for cell in plan.cells:
+        rest = tuple((axis, value) for axis, value in cell.axes.items() if axis not in ("method", "domain"))
+        groups.setdefault(rest, []).append(cell)
+    return [_table(plan, dict(rest), cells) for rest, cells in groups.items()]
+
+
+def _table(plan: Plan, rest: Mapping[str, str], cells: Sequence[PlannedCell]) -> dict[str, Any]:
+    there = {(cell.axes["method"], cell.axes["domain"]) for cell in cells}
+    methods = [method for method in plan.axes["method"] if any(method == one for one, _ in there)]
+    domains = [domain for domain in plan.axes["domain"] if any(domain == one for _, one in there)]
+    rows = [(method, ["yes" if (method, domain) in there else "–" for domain in domains]) for method in methods]
+    return {"title": ", ".join(f"{axis} {value}" for axis, value in rest.items()), "columns": domains, "rows": rows}
+
+
+def _training_row(job: Job) -> dict[str, Any]:
+    return {"job": job.name, **{name: job.cost.get(name) for name in ("examples", "steps", "tokens", "hours")}}
+
+
+def _kinds(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(job.kind for job in plan.jobs))
+
+
+def _kind_row(kind: str, jobs: Sequence[Job]) -> dict[str, Any]:
+    asked = sorted({_resources(job.resources) for job in jobs})
+    hours = sum(float(job.cost["gpu_hours"]) for job in jobs)
+    return {"kind": kind, "jobs": len(jobs), "resources": "; ".join(asked), "gpu_hours": hours}
+
+
+def _resources(asked: Mapping[str, Any]) -> str:
+    gpus = f"{asked['gpus']} x {asked['gpu'] or 'GPU'}, " if asked["gpus"] else ""
+    return f"{gpus}{asked['cpus']} CPU, {asked['mem']}, {asked['time']}"

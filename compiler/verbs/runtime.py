@@ -1,0 +1,53 @@
+"""Asking the runtime: always in a process of its own, since the two share files only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from compiler.diagnostics import TreeError
+from compiler.verbs import GENERATED
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(verb: str, plan: Path, store: Path | None, as_json: bool) -> list[str]:
+    """The words that ask the runtime about a compiled study."""
+    words = [sys.executable, "-m", "runtime", verb, str(plan.absolute())]
+    words += ["--store", str(store.absolute())] if store else []
+    return [*words, "--json"] if as_json else words
+
+
+def environment() -> dict[str, str]:
+    """The variables with which Python finds the runtime and the runtime finds this folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "LETHE_ROOT": str(Path.cwd())}
+
+
+def results(plan: Path, store: Path | None) -> Mapping[str, str]:
+    """How each job of a generated plan is doing, by id. Raises TreeError when the runtime cannot tell."""
+    asked = command("status", plan, store, as_json=True)
+    found = subprocess.run(asked, env=environment(), capture_output=True, text=True, check=False)
+    try:
+        return {job["job"]: job["state"] for job in json.loads(found.stdout)["jobs"]}
+    except ValueError as error:
+        raise TreeError(found.stderr.strip() or f"the status of {plan} could not be had") from error
+
+
+def become(verb: str, options: argparse.Namespace) -> NoReturn:
+    """Hand a verb about a compiled study to the runtime. Raises TreeError when the study is not compiled."""
+    from compiler.study import read_study
+
+    study, _ = read_study(options.spec)
+    plan = GENERATED / study.study / "plan.json"
+    if not plan.is_file():
+        raise TreeError(f"{options.spec} is not compiled yet: there is no {plan}. First: lethe compile {options.spec}")
+    words = command(verb, plan, options.store, options.json)
+    sys.stdout.flush()
+    os.execve(words[0], words, environment())
