@@ -52,19 +52,38 @@ class Catalog:
 
 def read_catalog(folders: Sequence[Path], study: Tree) -> Catalog:
     """The definitions in `folders`, later folders and then the study's own on top. Raises SpecError with every mistake."""
+    catalog, _, wrong = collect(folders, study)
+    if wrong:
+        raise SpecError(wrong)
+    return catalog
+
+
+def collect(folders: Sequence[Path], study: Tree) -> tuple[Catalog, dict[str, list[str]], list[Diagnostic]]:
+    """The definitions that are right, the names in each section of all that are there, and every mistake in them.
+
+    Raises SpecError when not even the names can be told.
+    """
+    lost: list[Diagnostic] = []
     wrong: list[Diagnostic] = []
-    layers = [_layer(folder, wrong) for folder in folders]
-    if isinstance(study.data.get("define"), dict):
-        layers.append(_definitions(study.below(("define",)), wrong))
+    layers = [_layer(folder, lost, wrong) for folder in folders]
+    layers.append(_definitions(_own(study), lost, wrong))
+    if lost:
+        raise SpecError([*lost, *wrong])
     found: dict[Key, Tree | None] = {}
     for layer in layers:
         found.update([(key, _whole(key, layer, found, wrong)) for key in layer])
-    trees = {key: tree for key, tree in found.items() if tree is not None}
+    trees, known = {key: tree for key, tree in found.items() if tree is not None}, _names(found)
     models = dict(_parsed(trees, wrong))
-    wrong += [*_lost_settings(trees), *_unknown_names(trees, found)]
-    if wrong:
-        raise SpecError(wrong)
-    return Catalog(models, trees)
+    wrong += [*_lost_settings(trees), *_unknown_names(trees, known)]
+    return Catalog(models, trees), known, wrong
+
+
+def _own(study: Tree) -> Tree:
+    """What a study defines itself; what is no definition there is told of the study."""
+    if not isinstance(study.data.get("define"), dict):
+        return Tree(study.file, {})
+    own = study.below(("define",))
+    return Tree(own.file, {s: entries for s, entries in own.data.items() if isinstance(entries, dict)}, own.values, own.keys)
 
 
 def _names(keys: Iterable[Key]) -> dict[str, list[str]]:
@@ -83,9 +102,8 @@ def _parsed(trees: Mapping[Key, Tree], wrong: list[Diagnostic]) -> Iterable[tupl
             wrong.extend(error.diagnostics)
 
 
-def _unknown_names(trees: Mapping[Key, Tree], defined: Iterable[Key]) -> Iterable[Diagnostic]:
+def _unknown_names(trees: Mapping[Key, Tree], known: Mapping[str, Sequence[str]]) -> Iterable[Diagnostic]:
     """What definitions name and nobody defines. Starts are names within one scale."""
-    known = _names(defined)
     for (section, name), tree in trees.items():
         yield from unknown_names(SECTIONS[section], tree, known)
         starts = tree.data.get("starts") if section == "scales" and isinstance(tree.data, dict) else None
@@ -110,14 +128,15 @@ def _has_traces(dataset: Tree) -> bool:
     return isinstance(dataset.data, dict) and dataset.data.get("traces") is not None
 
 
-def _layer(folder: Path, wrong: list[Diagnostic]) -> dict[Key, Tree]:
+def _layer(folder: Path, lost: list[Diagnostic], wrong: list[Diagnostic]) -> dict[Key, Tree]:
     """Every definition in `folder`. A name defined twice in one section is a mistake."""
     files = sorted(folder.glob("*.yaml"))
     if not files:
-        raise spec_error(Position(str(folder)), "the catalog's folder holds no YAML file", "see 'catalog' in the spec")
+        message = "the catalog's folder holds no YAML file"
+        lost.append(Diagnostic(Position(str(folder)), message, "see 'catalog' in the spec"))
     trees: dict[Key, Tree] = {}
     for file in files:
-        for key, tree in _definitions(_read(file, wrong), wrong).items():
+        for key, tree in _definitions(_read(file, lost), lost, wrong).items():
             first = trees.setdefault(key, tree)
             if first is not tree:
                 message = f"{key[0][:-1]} '{key[1]}' is defined twice"
@@ -125,24 +144,24 @@ def _layer(folder: Path, wrong: list[Diagnostic]) -> dict[Key, Tree]:
     return trees
 
 
-def _read(file: Path, wrong: list[Diagnostic]) -> Tree:
+def _read(file: Path, lost: list[Diagnostic]) -> Tree:
     try:
         return read_tree(file)
     except SpecError as error:
-        wrong.extend(error.diagnostics)
+        lost.extend(error.diagnostics)
         return Tree(str(file), {})
 
 
-def _definitions(tree: Tree, wrong: list[Diagnostic]) -> dict[Key, Tree]:
+def _definitions(tree: Tree, lost: list[Diagnostic], wrong: list[Diagnostic]) -> dict[Key, Tree]:
     """The definitions of one file or of a study's `define`. Those of a misspelt section count as the section meant."""
     found: dict[Key, Tree] = {}
     for section, entries in tree.data.items():
         hint = nearest(section, SECTIONS, tree.data)
         meant = section if section in SECTIONS else hint.suggestion
         if section not in SECTIONS:
-            wrong.append(Diagnostic(tree.key_at((section,)), f"unknown section '{section}'", hint))
+            (wrong if meant else lost).append(Diagnostic(tree.key_at((section,)), f"unknown section '{section}'", hint))
         if not isinstance(entries, dict):
-            wrong.append(Diagnostic(tree.at((section,)), f"section '{section}' must map names to definitions"))
+            lost.append(Diagnostic(tree.at((section,)), f"section '{section}' must map names to definitions"))
         elif meant:
             label = f"{meant[:-1]} "
             found.update({(meant, name): tree.below((section, name)).labelled(label + name) for name in entries})

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from compiler.verbs import BUG, OK, USER_ERROR
 
-VERBS = ("validate", "compile", "diff", "ls", "status", "report", "schema")  # explain, select: when they land
+VERBS = ("validate", "compile", "diff", "ls", "explain", "select", "status", "report", "schema")
 
 HELP = """\
 Lethe compiles a study of language-model forgetting and unlearning, one YAML, into everything that runs it.
@@ -74,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in VERBS:
         module = importlib.import_module(f"compiler.verbs.{name}")
-        verb = verbs.add_parser(
-            name, help=module.ABOUT, description=module.ABOUT, epilog=EXIT_CODES, formatter_class=raw
-        )
+        verb = verbs.add_parser(name, help=module.ABOUT, description=module.ABOUT, epilog=EXIT_CODES, formatter_class=raw)
         module.arguments(verb)
         verb.set_defaults(run=module.run)
     return parser

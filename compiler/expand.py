@@ -20,7 +20,7 @@ Point = Mapping[str, Any]
 
 def expand(study: Study, tree: Tree, spec: Path) -> Expansion:
     """Every cell of `study`. Raises SpecError with what is wrong with its axes, its zips and its rules."""
-    order = [axis for axis in tree.data["axes"] if dict(study.axes.items()).get(axis)]
+    order = _order(study, tree)
     wrong = [*_wrong_zips(study, tree), *_wrong_name(study, tree, order)]
     if wrong:
         raise SpecError(wrong)
@@ -31,6 +31,12 @@ def expand(study: Study, tree: Tree, spec: Path) -> Expansion:
     cells = [_cell(study, tree, draft) for draft in edited.drafts]
     _check_names(cells, tree)
     return Expansion(tuple(cells), edited.effects, {**edited.places, **_places(study, tree)})
+
+
+def _order(study: Study, tree: Tree) -> list[str]:
+    """The axes as the spec has them, after those that only `from` has."""
+    own = [axis for axis in tree.data["axes"] if dict(study.axes.items()).get(axis)]
+    return [*(axis for axis in (study.origin.axes if study.origin else ()) if axis not in own), *own]
 
 
 def _units(study: Study, tree: Tree, order: Sequence[str], spec: Path) -> Iterable[list[Point]]:
@@ -73,9 +79,7 @@ def _wrong_zips(study: Study, tree: Tree) -> Iterable[Diagnostic]:
         sizes = {axis: len(axes[axis]) for axis in group if axis in axes}
         if fine and len(set(sizes.values())) > 1:
             told = ", ".join(f"'{axis}' has {size}" for axis, size in sizes.items())
-            yield Diagnostic(
-                tree.at(("zip", number)), f"zipped axes need as many values each: {told}", "add or remove values"
-            )
+            yield Diagnostic(tree.at(("zip", number)), f"zipped axes need as many values each: {told}", "add or remove values")
 
 
 def _wrong_name(study: Study, tree: Tree, order: Sequence[str]) -> Iterable[Diagnostic]:
@@ -138,5 +142,3 @@ def _check_names(cells: Sequence[Cell], tree: Tree) -> None:
         if twin is not cell:
             message = f"two cells have the name '{cell.id}': {twin.labels} and {cell.labels}"
             raise spec_error(at, message, "rename a value of an axis, or put every axis into 'name'")
-
-

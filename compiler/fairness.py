@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.diagnostics import Diagnostic
+from compiler.lower.context import Context
+from compiler.lower.training import Chain
 from compiler.plan import Job, PlannedCell
 from compiler.slurm import size
 from compiler.source import Tree
 from compiler.study import Match, Study
-from compiler.lower.training import Chain
-from compiler.lower.context import Context
 
 MOST_SHOWN = 3
 

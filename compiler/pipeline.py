@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiler.catalog import read_catalog
 from compiler.definitions import Cluster
+from compiler.diagnostics import SpecError
 from compiler.emit import emit
 from compiler.expand import expand
 from compiler.lower import lower
 from compiler.plan import Plan
-from compiler.study import read_study
+from compiler.reading import Spec, read_spec
 from compiler.workshop import Sources
 
 
@@ -27,9 +27,20 @@ class Compiled:
 
 
 def compile_study(spec: Path) -> Compiled:
-    """Compile `spec`; nothing is written. Raises SpecError."""
-    study, tree = read_study(spec)
-    catalog = read_catalog([spec.parent / folder for folder in study.catalog], tree)
-    plan, workshop = lower(study, tree, catalog, expand(study, tree, spec), Path(os.path.relpath(spec)).as_posix())
-    cluster = catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
+    """Compile `spec`; nothing is written. Raises SpecError with every mistake that can be told without mending another."""
+    read = read_spec(spec)
+    try:
+        compiled = _compiled(spec, read)
+    except SpecError as error:
+        raise SpecError([*read.misspelt, *error.diagnostics]) from error
+    if read.misspelt:
+        raise SpecError(read.misspelt)
+    return compiled
+
+
+def _compiled(spec: Path, read: Spec) -> Compiled:
+    study, tree = read.study, read.tree
+    expansion = expand(study, tree, spec)
+    plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix())
+    cluster = read.catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
     return Compiled(plan, emit(plan, cluster, study.tracking), workshop.sources)

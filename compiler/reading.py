@@ -5,8 +5,8 @@ A misspelt word that has a near one is read as that one, so that the rest of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,10 @@ def read_spec(path: Path) -> Spec:
     folders = _folders(path, tree)
     if folders is None:
         raise SpecError(wrong)
-    catalog, known, lost = collect(folders, tree)
+    try:
+        catalog, known, lost = collect(folders, tree)
+    except SpecError as error:
+        raise SpecError([*wrong, *error.diagnostics]) from error
     unknown = list(unknown_names(Study, tree, known))
     tree, wrong = repaired(tree, unknown), [*wrong, *unknown]
     if lost or _mistakes(tree) or any(mistake.suggestion is None for mistake in wrong):
@@ -60,12 +63,39 @@ def _folders(path: Path, tree: Tree) -> list[Path] | None:
 
 
 def repaired(tree: Tree, wrong: Iterable[Diagnostic]) -> Tree:
-    """The tree with every misspelt word replaced by the one suggested."""
+    """The tree with every misspelt key and word replaced by the one suggested."""
     for mistake in wrong:
-        if mistake.suggestion is not None:
-            for path in _paths_at(tree.keys, mistake.position):
-                tree = _renamed(tree, path, mistake.suggestion)
-            for path in _paths_at(tree.values, mistake.position):
-                data = _replaced(tree.data, path, mistake.suggestion)
-                tree = Tree(tree.file, data, tree.values, tree.keys, tree.label)
+        word = mistake.suggestion
+        for path in _paths_at(tree.keys, mistake.position) if word else ():
+            tree = _moved(tree, path, (*path[:-1], str(word)))
+        for path in _paths_at(tree.values, mistake.position) if word else ():
+            tree = replace(tree, data=_replaced(tree.data, path, word))
     return tree
+
+
+def _paths_at(places: Mapping[PathKey, Position], position: Position) -> list[PathKey]:
+    return [path for path, place in places.items() if place == position]
+
+
+def _moved(tree: Tree, old: PathKey, new: PathKey) -> Tree:
+    """The tree with another key, in the same place."""
+    data = _at(tree.data, old[:-1], lambda inner: {new[-1] if key == old[-1] else key: value for key, value in inner.items()})
+    values, keys = (
+        {(*new, *path[len(old) :]) if path[: len(old)] == old else path: at for path, at in places.items()}
+        for places in (tree.values, tree.keys)
+    )
+    return replace(tree, data=data, values=values, keys=keys)
+
+
+def _replaced(data: Any, path: PathKey, word: str | None) -> Any:
+    """The data with a word in the place of another; a mapping, which stands where its first key does, is none."""
+    return _at(data, path, lambda old: word if isinstance(old, str) else old)
+
+
+def _at(data: Any, path: PathKey, change: Callable[[Any], Any]) -> Any:
+    """The data with what stands at `path` changed."""
+    if not path:
+        return change(data)
+    copied: Any = data.copy()
+    copied[path[0]] = _at(copied[path[0]], path[1:], change)
+    return copied

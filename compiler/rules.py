@@ -33,7 +33,8 @@ class Edited:
 def apply_rules(study: Study, tree: Tree, drafts: Sequence[Draft]) -> Edited:
     """Apply every rule. Raises SpecError with all that is wrong; a rule that touches nothing is."""
     edited, wrong = Edited(list(drafts)), list[Diagnostic]()
-    known = {axis: study.axes.values(axis) for axis, _ in study.axes.items()}
+    known = {axis: list(dict.fromkeys(draft.axes[axis] for draft in drafts)) for axis in (drafts[0].axes if drafts else ())}
+    known |= {axis: study.axes.values(axis) for axis, _ in study.axes.items()}
     for number, rule in enumerate(study.rules):
         mistakes = list(_wrong_values(rule, study, known, tree, number))
         wrong += mistakes
@@ -51,9 +52,7 @@ def apply_rules(study: Study, tree: Tree, drafts: Sequence[Draft]) -> Edited:
     return edited
 
 
-def _wrong_values(
-    rule: Rule, study: Study, known: Mapping[str, list[Any]], tree: Tree, number: int
-) -> Iterable[Diagnostic]:
+def _wrong_values(rule: Rule, study: Study, known: Mapping[str, list[Any]], tree: Tree, number: int) -> Iterable[Diagnostic]:
     """Axes that there are not, and values that an axis has not: they would be silently ignored."""
     field_name, named = ("cells", rule.cells) if rule.cells is not None else ("where", rule.where)
     for axis, values in (named or {}).items():
@@ -62,7 +61,7 @@ def _wrong_values(
             hint = nearest(axis, known)
             yield Diagnostic(tree.key_at(path), f"rule '{rule.name}': there is no axis '{axis}'", hint)
             continue
-        fixed = rule.cells is None or not isinstance(dict(study.axes.items())[axis], list)
+        fixed = rule.cells is None or not isinstance(dict(study.axes.items()).get(axis, []), list)
         for place, value in enumerate(values if isinstance(values, list) else [values]):
             if fixed and not any(same(value, one) for one in known[axis]):
                 message = f"rule '{rule.name}': axis '{axis}' has no '{text(value)}'"

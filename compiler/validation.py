@@ -26,7 +26,6 @@ class Strict(BaseModel):
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True, validate_by_alias=True
     )
 
-
     @classmethod
     def lacks(cls, data: Any) -> Iterable[PathKey]:
         """Keys that a mapping lacks and no single field can ask for."""

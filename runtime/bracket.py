@@ -115,7 +115,7 @@ def _already_done(contract: Contract) -> bool:
     missing = steps.missing_in(contract.out, contract.steps)
     if missing:
         print(f"{contract.job} is done, but kept no checkpoint of step {_listed(missing)}: it is trained again", flush=True)
-        (contract.out / markers.NAME).unlink()
+        (contract.out / markers.NAME).unlink(missing_ok=True)  # of several processes, another may have been first
         return False
     print(f"{contract.job} is already done: {contract.out}", flush=True)
     return True

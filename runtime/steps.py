@@ -44,11 +44,9 @@ def link_files(source: Path, target: Path) -> int:
     """Give every file of `source` a second name in `target`, or a copy where the file system has no links; return how many."""
     files = [file for file in source.iterdir() if file.is_file()]
     for file in files:
-        part = target / f".{file.name}.part"
-        part.unlink(missing_ok=True)
+        (target / file.name).unlink(missing_ok=True)
         try:
-            os.link(file, part)
+            os.link(file, target / file.name)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(file, part)
-        part.replace(target / file.name)
+            shutil.copyfile(file, target / file.name)
     return len(files)

@@ -66,8 +66,9 @@ class Tree:
         config: Mapping[str, Any] | None = None,
         bracket: str = "bash",
         output: str = "traces",
+        steps: Sequence[int] = (),
     ) -> str:
-        """Add a job; its inputs are its parents. `bracket` is bash, python or none."""
+        """Add a job; its inputs are its parents. `bracket` is bash, python or none; `steps` are those it must keep."""
         kind = job.partition("/")[0]
         inputs = [self._input(parent, parent in after) for parent in (*after, *ended)]
         text = json.dumps([job, config, [item["fingerprint"] for item in inputs]], sort_keys=True)
@@ -82,14 +83,15 @@ class Tree:
             "cell": None,
             "config": f"configs/{job}.yaml",
             "inputs": {f"in{number}": item for number, item in enumerate(inputs)},
-            "output": {"type": output, "path": f"{job}-{fingerprint[:12]}"},
+            "output": {"type": output, "path": f"{job}-{fingerprint[:12]}", **({"steps": [*steps]} if steps else {})},
         }
         self._write(f"configs/{job}.yaml", json.dumps(config or {}) + "\n")
         self._write(f"jobs/{job}.json", json.dumps(contract, indent=2) + "\n")
         self._write(f"jobs/{job}.sh", self._script(job, fingerprint, body, bracket))
         edges = [{"name": f"in{n}", "job": item["job"], "required": item["required"]} for n, item in enumerate(inputs)]
-        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges}
-        words = [*(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
+        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges, "steps": [*steps]}
+        kept = ["steps", *map(str, steps)] if steps else []
+        words = [*kept, *(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
         self.lines.append(" ".join(["submit", job, fingerprint, *words]))
         return job
 

@@ -119,9 +119,7 @@ def _traces(context: Context, cell: Cell, step: Step, domain: str, traces: Trace
     )  # fmt: skip
 
 
-def _mix(
-    context: Context, source: Source, name: str, found: Dataset, built: Mapping[str, Job], file_format: str
-) -> Job:
+def _mix(context: Context, source: Source, name: str, found: Dataset, built: Mapping[str, Job], file_format: str) -> Job:
     """One dataset of several: in shares, or all of them pooled and cut."""
     at = context.catalog.at("domains", source.domain)
     parts = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from compiler.lower.context import Context
 from compiler.definitions import Suite
+from compiler.lower.context import Context
 from compiler.plan import Job, PlannedCell
 from compiler.source import Tree
 from compiler.workshop import Request

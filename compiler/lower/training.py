@@ -196,9 +196,7 @@ def _domain_settings(context: Context, source: Source, algorithm: str) -> list[T
     own = context.below("domains", source.domain, ("algorithms", algorithm)).labelled(f"domain {source.domain}")
     if source.plain:
         return [own] if own.data else []
-    parts = [
-        context.below("domains", part, ("algorithms", algorithm)).labelled(f"domain {part}") for part in source.parts
-    ]
+    parts = [context.below("domains", part, ("algorithms", algorithm)).labelled(f"domain {part}") for part in source.parts]
     for key in sorted({key for part in parts for key in part.data} - set(own.data)):
         if any(part.data.get(key) != parts[0].data.get(key) for part in parts):
             at = context.catalog.at("domains", source.domain)
@@ -231,9 +229,7 @@ def _check_overrides(context: Context, cell: Cell, recipe: Sequence[Step]) -> No
             context.wrong(override.at, message, nearest(override.algorithm, algorithms))
 
 
-def _check_taken(
-    context: Context, cell: Cell, setting: str, source: str, at: Position, algorithms: Sequence[str]
-) -> None:
+def _check_taken(context: Context, cell: Cell, setting: str, source: str, at: Position, algorithms: Sequence[str]) -> None:
     taken: set[str] = set()
     for name in algorithms:
         algorithm = context.catalog.models.get(("algorithms", name))
@@ -245,5 +241,3 @@ def _check_taken(
         message = f"{source}: no algorithm of method '{cell.method}' ({', '.join(algorithms)}) takes a setting '{setting}'"
         hint = nearest(setting, [*taken, "adapter", "seed"])
         context.workshop.wrong.append(Diagnostic(at, message, hint))
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ for instance:
   lethe ls specs/phase1.yaml method:on_rl,stage:train       what on_rl trains
   lethe ls specs/phase1.yaml +gt_sft_math_base_4b           all that a cell takes
   lethe ls specs/phase1.yaml state:modified+                what an edit of the spec makes again
-  lethe ls specs/phase1.yaml --cells result:failed+         the cells that failures hold up
+  lethe ls --cells specs/phase1.yaml result:failed+         the cells that failures hold up
 """
 
 
@@ -57,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List what `options.select` means of `options.spec`. Raises LetheError, also when it means nothing."""
+    from compiler.columns import aligned
     from compiler.selection import SelectionError, asks_for, read_selector, select, selected_cells
 
     selector = read_selector(options.select)
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     elif rows:
-        print("\n".join(_aligned([[_text(value) for value in row.values()] for row in rows])))
+        print("\n".join(aligned([[_text(value) for value in row.values()] for row in rows])))
     return 0
 
 
@@ -114,10 +115,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)} cells" if len(value) > 1 else "".join(value) or "-"
     return str(value)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of equally wide columns, two blanks apart. Cells of a study may lack an axis; so lines may end early."""
-    columns = max(len(row) for row in rows)
-    widths = [max((len(row[i]) for row in rows if i < len(row)), default=0) for i in range(columns)]
-    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=False)).rstrip() for row in rows]

@@ -11,7 +11,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from compiler.backends import Part, parse_config, part
-from compiler.catalog import Algorithm, Catalog, Domain, Suite, read_catalog
+from compiler.catalog import Catalog, read_catalog
+from compiler.definitions import Algorithm, Domain, Suite
 from compiler.diagnostics import Position
 from compiler.source import Tree
 

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
-import compiler.cli
+import compiler.verbs.validate
 from tests.compiler.project import BIN, REPOSITORY, Project
 
 SURFACE = {
     "validate": ["--json"],
     "compile": ["--json", "--overwrite"],
     "diff": ["--exit-code", "--json"],
+    "ls": ["--allow-empty", "--cells", "--json", "--store"],
+    "explain": ["--json"],
+    "select": ["--json", "--store"],
     "status": ["--json", "--store"],
     "report": ["--json", "--store"],
+    "schema": [],
 }
 
 
@@ -110,7 +114,7 @@ def test_a_bug_of_ours_is_said_to_be_one(project: Project, monkeypatch: pytest.M
     def broken(options: object) -> int:
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr(compiler.cli, "_validate", broken)
+    monkeypatch.setattr(compiler.verbs.validate, "run", broken)
     result = project.lethe("validate", "specs/toy.yaml")
     assert result.code == 70
     assert "ZeroDivisionError: by design" in result.err and "this is a bug of ours" in result.err

@@ -116,7 +116,7 @@ def test_jobs_that_come_and_go_are_listed(compiled: Project) -> None:
         ('{"lethe": 99}', "was written by another version of Lethe"),
         ("[1]", "is not a plan"),
         ("{", "is not a plan"),
-        ('{"lethe": 1, "jobs": [{}], "cells": []}', "is not a plan"),
+        ('{"lethe": 2, "jobs": [{}], "cells": []}', "is not a plan"),
         ("\udcff", "is not a plan"),
     ],
 )

@@ -276,7 +276,7 @@ def test_a_job_runs_when_all_it_needs_succeeded_and_all_it_awaits_ended(
         name: end for names, given in zip(parents, (after, ended), strict=True) for name, end in zip(names, given, strict=True)
     }
     known = {name: end for name, end in ends.items() if end is not None}
-    found = verdict(Task("x", "f", tuple(parents[0]), tuple(parents[1])), known)
+    found = verdict(Task("x", "f", tuple(parents[0]), tuple(parents[1]), ()), known)
     doomed = any(end in ("failed", "skipped") for end in after)
     ready = all(end == "done" for end in after) and None not in ended
     assert found == ("skip" if doomed else "run" if ready else "wait")
@@ -292,8 +292,8 @@ def test_lethe_jobs_must_be_a_number() -> None:
 
 def test_a_list_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "toy.todo"
-    path.write_text("train/x\tff\tprepare/a build/b\t\ntrain/y\n")
-    with pytest.raises(JobError, match=r"toy\.todo:2: expected job, fingerprint, after and ended"):
+    path.write_text("train/x\tff\tprepare/a build/b\t\t\ntrain/y\n")
+    with pytest.raises(JobError, match=r"toy\.todo:2: expected job, fingerprint, after, ended and steps"):
         read_tasks(path)
-    path.write_text("train/x\tff\tprepare/a build/b\treport/z\n")
-    assert read_tasks(path) == [Task("train/x", "ff", ("prepare/a", "build/b"), ("report/z",))]
+    path.write_text("train/x\tff\tprepare/a build/b\treport/z\t5 10\n")
+    assert read_tasks(path) == [Task("train/x", "ff", ("prepare/a", "build/b"), ("report/z",), (5, 10))]
