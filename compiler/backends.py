@@ -34,7 +34,8 @@ class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
     `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only, and
-    `partial_batch` what becomes of an epoch's last rows when they fill no batch: it decides how many steps an epoch has.
+    `partial_batch` what becomes of an epoch's last rows when they fill no batch (kept, unless it says dropped): it decides how
+    many steps an epoch has.
     """
 
     about: str
@@ -43,7 +44,7 @@ class BackendFile(Strict):
     reads: dict[Name, str] = Field(default_factory=dict)
     adapter_outputs: dict[Name, str] = Field(default_factory=dict)
     dataset_format: str = "jsonl"
-    partial_batch: Literal["dropped", "kept"] = "kept"
+    partial_batch: dict[Name, Literal["dropped", "kept"]] = Field(default_factory=dict)
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
 
 
@@ -87,7 +88,8 @@ class Part:
 
     def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The config file's text."""
-        return self.config.render(settings=settings, execution=execution, job=job)
+        own = {"backend": self.backend, "what": self.what, "trains": self.reads is not None}
+        return self.config.render(settings=settings, execution=execution, job=job, part=own)
 
     def render_launch(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The lines of the job's script that run it."""
@@ -137,7 +139,7 @@ def _part(backend: str, what: str) -> Part | None:
     return Part(
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
-        partial_batch=about.partial_batch, schema=json.loads(schema.read_text(encoding="utf-8")),
+        partial_batch=about.partial_batch.get(what, "kept"), schema=json.loads(schema.read_text(encoding="utf-8")),
         config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
     )  # fmt: skip

@@ -6,38 +6,46 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from compiler.references import Refers
 from compiler.slurm import memory, time_limit
 from compiler.study import Checkpoints, Name, Positive, Share
-from compiler.validation import Strict
+from compiler.validation import Strict, exactly_one
 
 Settings = dict[str, Any]
 DomainName = Annotated[Name, Refers("domains")]
 
 
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+WORD = r"^[A-Za-z0-9][A-Za-z0-9_.,:-]*$"
+TIME = r"^(?=.*[1-9])([0-9]+-[0-9]+(:[0-9]+){0,2}|[0-9]+(:[0-9]+){0,2})$"
+MEMORY = r"^(0|[1-9][0-9]*[KMGT])$"
+
+
 def _variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+    if not re.fullmatch(VARIABLE.strip("^$"), value):
         raise ValueError(f"'{value}' is no name of a shell variable")
     return value
 
 
 def _word(value: str) -> str:
     """Words of #SBATCH lines stand there without quotes."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.,:-]*", value):
+    if not re.fullmatch(WORD.strip("^$"), value):
         raise ValueError(f"'{value}' is no word that Slurm takes here")
     return value
 
 
-Variable = Annotated[str, AfterValidator(_variable)]
-Word = Annotated[str, AfterValidator(_word)]
+Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": VARIABLE})]
+Word = Annotated[str, AfterValidator(_word), WithJsonSchema({"type": "string", "pattern": WORD})]
+Time = Annotated[str, AfterValidator(time_limit), WithJsonSchema({"type": "string", "pattern": TIME})]
+Memory = Annotated[str, AfterValidator(memory), WithJsonSchema({"type": "string", "pattern": MEMORY})]
 
 
 class Point(Strict):
     """One checkpoint of a training, in one unit."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(json_schema_extra=exactly_one("step", "epoch", "fraction"))
 
     step: Positive | None = None
     """After so many steps."""
@@ -151,9 +159,7 @@ class Teacher(Strict):
 class Domain(Strict):
     """A source of rows with a grader; or a combination of such domains."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [kind]} for kind in ("settings", "sequence", "mix", "iid")]}
-    )
+    model_config = ConfigDict(json_schema_extra=exactly_one("settings", "sequence", "mix", "iid"))
 
     about: str
     """One line on what it is."""
@@ -280,11 +286,11 @@ class Resources(Strict):
 
     partition: Word | None = None
     """Slurm's partition; null: the site's default."""
-    time: Annotated[str, AfterValidator(time_limit)]
+    time: Time
     """The time limit, in one of Slurm's six forms."""
     cpus: int = Field(ge=1)
     """CPUs a task."""
-    mem: Annotated[str, AfterValidator(memory)]
+    mem: Memory
     """Memory of the node, with its unit."""
     gpus: int = Field(default=0, ge=0)
     """GPUs of the node."""
@@ -313,7 +319,7 @@ class Cluster(Strict):
     gpu_request: Literal["gres", "gpus_per_node"] = "gres"
     """How GPUs are asked for."""
     limits: Limits
-    """Caps of the site on one user."""
+    """What the site allows one user."""
     kill_on_invalid_dep: bool = False
     """Whether Slurm should cancel jobs whose dependency failed."""
     environments: dict[Name, Environment]

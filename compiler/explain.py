@@ -46,7 +46,10 @@ class Said:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a job with its sources, the lowest first: the last one holds. `names` are what its field may stand behind."""
+    """One value of a job with its sources, the lowest first: the last one holds.
+
+    `names` are what its field may stand behind, as in `sft.lr`.
+    """
 
     job: str
     field: tuple[str, ...]

@@ -14,7 +14,7 @@ from compiler.diagnostics import Diagnostic
 from compiler.lower.context import Context
 from compiler.lower.training import Chain
 from compiler.plan import Job, PlannedCell
-from compiler.slurm import size
+from compiler.slurm import shown_size, size
 from compiler.source import Tree
 from compiler.study import Match, Study
 
@@ -139,7 +139,7 @@ def check_budget(study: Study, tree: Tree, jobs: Sequence[Job]) -> Iterator[Diag
         message = f"the plan has {len(jobs):,} jobs; the budget is {budget.jobs:,}"
         yield Diagnostic(tree.at(("budget", "jobs")), message, "drop cells or suites, or raise the budget")
     if budget.storage is not None and stored > size(budget.storage):
-        message = f"the plan's checkpoints take about {stored / 1024**3:,.1f}G; the budget is {budget.storage}"
+        message = f"the plan's checkpoints take about {shown_size(stored)}; the budget is {budget.storage}"
         yield Diagnostic(tree.at(("budget", "storage")), message, "keep fewer checkpoints, drop cells, or raise the budget")
 
 

@@ -6,7 +6,7 @@ So this holds for every template there is, and says nothing that is not so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -23,6 +23,9 @@ Render = Callable[[Any], str]
 _UNUSABLE = (TemplateError, LetheError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError)
 
 
+TEXT, PRESENCE, NONE = "text", "presence", "none"  # what a value does to a line
+
+
 @dataclass(frozen=True)
 class Decided:
     """A value that decides a line: what it says, or only whether it is there."""
@@ -35,31 +38,30 @@ class Decided:
 def deciding(data: Any, render: Render, index: int, allowed: Callable[[Path], Sequence[Any]]) -> list[Decided]:
     """Which of the values in `data`, nested mappings and lists, decide line `index` (from 0) of what `render` makes of it.
 
-    `allowed` are other values that may stand at a path, where they are known. A mapping counts only where none of its own values
-    does: without it, the line is not there.
+    `data` maps names to mappings of values. `allowed` are other values that may stand at a path, where they are known. A mapping
+    counts only where none of its own values does: without it, the line is not there.
     """
     before = render(data).splitlines()
-    found: list[Decided] = []
-    for path, value in nodes(data):
-        if any(decided.path[: len(path)] == path for decided in found):
-            continue
-        effects = [_effect(data, render, path, other, before, index) for other in others(value, allowed(path))]
-        if any(effects):
-            found.append(Decided(path, value, presence_only="text" not in effects))
-    return found
+
+    def effects(path: Path, values: Sequence[Any]) -> set[str]:
+        tried = (_effect(render, put(data, path, value), before, index) for value in values)
+        return {effect for effect in tried if effect}
+
+    def search(path: Path, value: Any) -> list[Decided]:
+        if isinstance(value, dict | list) and value:
+            if len(path) > 1 and effects(path, [type(value)()]) == {NONE}:  # the line is the same without all of it
+                return []
+            inside = [found for key, item in _items(value) for found in search((*path, key), item)]
+            if inside or not path:
+                return inside
+        found = effects(path, others(value, allowed(path))) - {NONE}
+        return [Decided(path, value, presence_only=TEXT not in found)] if found else []
+
+    return search((), data)
 
 
-def nodes(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Everything in nested mappings and lists, what is inside before what holds it."""
-    items: Sequence[tuple[str | int, Any]] = ()
-    if isinstance(data, Mapping):
-        items = [(str(key), item) for key, item in data.items()]
-    elif isinstance(data, list):
-        items = list(enumerate(data))
-    for key, item in items:
-        yield from nodes(item, (*path, key))
-    if path:
-        yield path, data
+def _items(value: Any) -> Sequence[tuple[str | int, Any]]:
+    return [(str(key), item) for key, item in value.items()] if isinstance(value, dict) else list(enumerate(value))
 
 
 def others(value: Any, allowed: Sequence[Any] = ()) -> list[Any]:
@@ -69,7 +71,7 @@ def others(value: Any, allowed: Sequence[Any] = ()) -> list[Any]:
     if isinstance(value, int | float):
         return [value * 2 + 1, 0, None] if value else [1, None]
     if isinstance(value, str):
-        return [value + "x", *(word for word in allowed if word != value), None]
+        return ["x" + value, value + "x", *(word for word in allowed if word != value), None]
     if isinstance(value, list):
         return [[*value, value[-1] if value else "x"], []]
     return [None] if value else [1, "x", *allowed]
@@ -85,15 +87,15 @@ def put(data: Any, path: Path, value: Any) -> Any:
     return {key: put(item, rest, value) if key == step else item for key, item in data.items()}
 
 
-def _effect(data: Any, render: Render, path: Path, other: Any, before: Sequence[str], index: int) -> str:
-    """What another value at `path` does to a line: "text", "presence", or "" when it stays as it is."""
+def _effect(render: Render, data: Any, before: Sequence[str], index: int) -> str:
+    """What other data does to a line: to its text, to its presence, or nothing; "" where nothing can be rendered from it."""
     try:
-        after = render(put(data, path, other)).splitlines()
+        after = render(data).splitlines()
     except _UNUSABLE:
         return ""
     if len(after) == len(before):
-        return "text" if after[index] != before[index] else ""
+        return TEXT if after[index] != before[index] else NONE
     for tag, start, end, _, _ in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if start <= index < end and tag != "equal":
-            return "text" if tag == "replace" else "presence"
-    return ""
+            return TEXT if tag == "replace" else PRESENCE
+    return NONE

@@ -79,7 +79,7 @@ def written(spec: Path, study: str, report: str, origin: Origin, choices: Sequen
         f"# The cells of {study} that {spec.name} goes on with, written by `lethe select` and meant to be committed.",
         "# Compiling reads them here. To choose anew, change 'from' in the spec and run `lethe select` again.",
         f"study: {yaml_flow(study)}",
-        f"report: {yaml_flow(report)}",
+        f'report: "{report}"',
         f"from: {{study: {yaml_flow(origin.study)}, select: {yaml_flow(origin.select)}, axes: [{axes}]}}",
         "cells:",
         *(f"  - {_cell(choice, origin.axes)}" for choice in choices),
@@ -100,8 +100,8 @@ def _bare(axis: str, value: str) -> str:
 def chosen(study: Study, tree: Tree, spec: Path) -> tuple[Mapping[str, Any], ...] | None:
     """The points that stand for the axes of `from`, in rank order; None when the study chooses none.
 
-    Each has the spec's own values of those axes. Raises SpecError when there is no selection yet, when it was made for other
-    words, or when it chose what the spec does not allow.
+    Where the spec has such an axis, it lists what may be chosen, and its own values are given. Raises SpecError when there is
+    no selection yet, when it was made for other words, or when it chose what the spec does not allow.
     """
     if study.origin is None:
         return None
@@ -117,12 +117,12 @@ def chosen(study: Study, tree: Tree, spec: Path) -> tuple[Mapping[str, Any], ...
 
 
 def _wrong_axes(study: Study, origin: Origin, tree: Tree) -> Iterator[Diagnostic]:
-    """Axes to choose on that the study has not, or that a selection file could not tell from the metric."""
-    own = [axis for axis, _ in study.axes.items()]
+    """Axes to choose on that no study has and this one has not, or that a selection file could not tell from the metric."""
+    known = [*NAMED, ADAPTER, *(axis for axis, _ in study.axes.items())]
     for number, axis in enumerate(origin.axes):
         at = tree.at(("from", "axes", number))
-        if axis not in own:
-            yield Diagnostic(at, f"there is no axis '{axis}' here to choose values of", nearest(axis, own, origin.axes))
+        if axis not in known:
+            yield Diagnostic(at, f"there is no axis '{axis}' here to choose values of", nearest(axis, known, origin.axes))
         elif axis == VALUE:
             yield Diagnostic(at, f"an axis called '{VALUE}' cannot be chosen on", "rename it")
 
@@ -147,7 +147,7 @@ def _read(origin: Origin, tree: Tree, spec: Path) -> Selection:
 
 
 def _not_allowed(study: Study, selection: Selection, tree: Tree, spec: Path) -> Iterator[Diagnostic]:
-    """Chosen values that the spec's own axis does not list, each once."""
+    """Chosen values that the spec's own axis, where it has one, does not list, each once."""
     for axis in selection.origin.axes:
         values = dict.fromkeys(text(cell[axis]) for cell in selection.cells if _own(study, axis, cell[axis]) is None)
         for value in values:
@@ -156,5 +156,8 @@ def _not_allowed(study: Study, selection: Selection, tree: Tree, spec: Path) -> 
 
 
 def _own(study: Study, axis: str, value: Any) -> Any:
-    """The axis's own value that is the same as a chosen one; None when it has none."""
-    return next((own for own in study.axes.values(axis) if same(own, value) or text(own) == text(value)), None)
+    """The axis's own value that is the same as a chosen one, None when it has none. Without such an axis, the chosen one."""
+    allowed = dict(study.axes.items()).get(axis)
+    if allowed is None:
+        return value
+    return next((own for own in allowed if same(own, value) or text(own) == text(value)), None)

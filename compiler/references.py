@@ -17,7 +17,10 @@ EACH, KEY = "*", "[key]"  # steps of a pattern: into every item of a list or val
 
 @dataclass(frozen=True)
 class Refers:
-    """Marks a type as the name of a definition: `Annotated[Name, Refers("methods")]`. `also`: words that mean no definition."""
+    """Marks a type as a definition's name, or a list of them: `Annotated[Name, Refers("methods")]`.
+
+    `also` are words that mean no definition.
+    """
 
     section: str
     also: tuple[str, ...] = ()
@@ -29,11 +32,17 @@ Pattern = tuple[str, ...]
 def unknown_names(model: type[BaseModel], tree: Tree, known: Mapping[str, Sequence[str]]) -> Iterable[Diagnostic]:
     """Every name in `tree`, read as `model`, of a definition that is not among the `known` ones of its section."""
     for pattern, refers in patterns(model):
-        for path, name in reached(pattern, tree.data):
+        for path, name in _one_by_one(reached(pattern, tree.data)):
             if isinstance(name, str) and name not in known[refers.section] and name not in refers.also:
                 at = tree.key_at(path) if pattern[-1] == KEY else tree.at(path)
                 hint = nearest(name, [*known[refers.section], *refers.also])
                 yield Diagnostic(at, f"there is no {refers.section[:-1]} '{name}'", hint)
+
+
+def _one_by_one(found: Iterable[tuple[PathKey, Any]]) -> Iterator[tuple[PathKey, Any]]:
+    """The items of lists in their stead."""
+    for path, value in found:
+        yield from [((*path, place), item) for place, item in enumerate(value)] if isinstance(value, list) else [(path, value)]
 
 
 def reached(pattern: Pattern, data: Any, path: PathKey = ()) -> Iterator[tuple[PathKey, Any]]:

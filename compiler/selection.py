@@ -43,7 +43,8 @@ def no_such(asked: str, what: str, name: str, valid: Iterable[str]) -> Selection
     """The one message for a name that means nothing: where it stands, what it is not, and the nearest that there is."""
     words = sorted(set(valid))
     near = closest(name, words) is not None or len(words) <= MOST_NAMES
-    hint = nearest(name, words) if near else f"there are {len(words)}; `lethe ls` lists them"
+    listed = "; `lethe ls` lists them" if "job" in what else ""
+    hint = nearest(name, words) if near else f"none of the {len(words)} that there are is like it{listed}"
     return SelectionError(f"{asked}: there is no {what} '{name}'" + (f"\n  hint: {hint}" if hint else ""))
 
 

@@ -47,3 +47,9 @@ def size(text: str) -> float:
     if not _MEMORY.match(text) or text == "0":
         raise ValueError(f"'{text}' is no size: a number and K, M, G or T, such as 500G")
     return float(int(text[:-1]) * 1024 ** ("KMGT".index(text[-1]) + 1))
+
+
+def shown_size(count: float) -> str:
+    """A number of bytes with the largest unit that leaves at least one, such as 1.5G."""
+    power = max((power for power in range(1, 5) if count >= 1024**power), default=1)
+    return f"{count / 1024**power:,.1f}{'KMGT'[power - 1]}"

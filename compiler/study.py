@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import core_schema
 
 from compiler.references import Refers
 from compiler.slurm import storage
 from compiler.source import Tree, read_tree
-from compiler.validation import Strict, misplaced, parse
+from compiler.validation import Strict, both_or_none, exactly_one, given, misplaced, parse, shown
 
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 LONGEST_NAME = 60
+NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": PLAIN_NAME, "maxLength": LONGEST_NAME}
 SIZE = r"^[1-9][0-9]*[KMGT]$"
 
 
@@ -30,46 +40,53 @@ Name = Annotated[
     str,
     Field(max_length=LONGEST_NAME),
     AfterValidator(_plain_name),
-    WithJsonSchema({"type": "string", "pattern": PLAIN_NAME, "maxLength": LONGEST_NAME}),
+    WithJsonSchema(NAME_SCHEMA),
 ]
 Value = Name | int | float | bool
-UNIQUE: dict[str, Any] = {"uniqueItems": True}
-Values = Annotated[list[Value], Field(min_length=1, json_schema_extra=UNIQUE)]
+
+
+class Once:
+    """Marks a list as one that has no item twice. True is not 1 here, and 1 is 1.0, as in JSON."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(_each_once, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "uniqueItems": True}
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    keys = [(isinstance(value, bool), value) for value in values]
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise misplaced((place,), f"{shown(values[place])} is there twice")
+    return values
+
+
+Values = Annotated[list[Value], Field(min_length=1), Once()]
+Names = Annotated[list[Name], Field(min_length=1), Once()]
 Bundles = Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
 
 NAMED = ("method", "domain", "start", "scale")  # the axes of every study, whose values the catalog defines
 ADAPTER = "adapter"  # an axis whose values the catalog defines, too, and that a study may leave out
 
 
-def _axis(*examples: str) -> Any:
-    """The values of a named axis, each once. Study.lacks says which axes a study must have."""
-    return Field(default=[], min_length=1, json_schema_extra=UNIQUE, examples=[list(examples)])
-
-
 class Axes(Strict):
     """The values of each axis; the cells are their product, the first axis outermost."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"propertyNames": NAME_SCHEMA})
     __pydantic_extra__: dict[Name, Values | Bundles]
 
-    method: list[Annotated[Name, Refers("methods")]] = _axis("gt_sft", "on_rl")
+    method: Annotated[Names, Refers("methods")] = Field(default=[], examples=[["gt_sft", "on_rl"]])
     """What is done to the model: methods of the catalog."""
-    domain: list[Annotated[Name, Refers("domains")]] = _axis("math", "qa")
+    domain: Annotated[Names, Refers("domains")] = Field(default=[], examples=[["math", "qa"]])
     """What it is done on: domains of the catalog, or combinations of them."""
-    start: list[Name] = _axis("base", "safe")
+    start: Names = Field(default=[], examples=[["base", "safe"]])
     """The model to begin from: starts of each scale."""
-    scale: list[Annotated[Name, Refers("scales")]] = _axis("4b")
+    scale: Annotated[Names, Refers("scales")] = Field(default=[], examples=[["4b"]])
     """The model's size: scales of the catalog."""
-    adapter: list[Annotated[Name, Refers("adapters")]] = _axis("full", "lora")
+    adapter: Annotated[Names, Refers("adapters")] = Field(default=[], examples=[["full", "lora"]])
     """Which weights are trained: adapters of the catalog. Without this axis, all weights are."""
-
-    @model_validator(mode="after")
-    def _no_value_twice(self) -> Axes:
-        for axis, values in self.items():
-            if len({_key(value) for value in values}) < len(values):
-                place = _second([_key(value) for value in values])
-                raise misplaced((axis, place), f"axis '{axis}' names {list(values)[place]} twice")
-        return self
 
     def items(self) -> Iterator[tuple[str, list[Any] | Mapping[str, Any]]]:
         """Every axis that the study has, with its values. A spec's own order of them is that of its tree."""
@@ -83,17 +100,10 @@ class Axes(Strict):
         return list(dict(self.items())[axis])
 
 
-def _key(value: Any) -> tuple[bool, Any]:
-    """True is not 1 here, and 1 is 1.0, as in JSON."""
-    return isinstance(value, bool), value
-
-
-def _second(values: Sequence[Any]) -> int:
-    """Where the first value stands that was there before."""
-    return next(place for place, value in enumerate(values) if value in values[:place])
-
-
 Where = dict[Name, Value | Values]
+
+
+ACTIONS = ("drop", "keep", "add", "set")
 
 
 class Rule(Strict):
@@ -101,14 +111,10 @@ class Rule(Strict):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": [action]} for action in ("drop", "keep", "add", "set")],
-            "dependentRequired": {
-                "set": ["to", "where"], "to": ["set"], "add": ["cells"], "cells": ["add"],
-                "drop": ["where"], "keep": ["where"],
-            },
-            "dependentSchemas": {"add": {"properties": {"where": False}}},
+            **exactly_one(*ACTIONS),
+            "allOf": [both_or_none("set", "to"), both_or_none("add", "cells"), exactly_one("add", "where")],
         }
-    )  # fmt: skip
+    )
 
     drop: Name | None = None
     """Take away the cells that 'where' means."""
@@ -141,7 +147,7 @@ class Rule(Strict):
 
     @property
     def action(self) -> str:
-        return next(action for action in ("drop", "keep", "add", "set") if getattr(self, action) is not None)
+        return next(action for action in ACTIONS if getattr(self, action) is not None)
 
     @property
     def name(self) -> str:
@@ -156,7 +162,7 @@ Size = Annotated[str, AfterValidator(storage), WithJsonSchema({"type": "string",
 class Spaced(Strict):
     """Some of a training's checkpoints, in one unit."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(json_schema_extra=exactly_one("log", "steps", "epochs", "fractions"))
 
     log: int | None = Field(default=None, ge=2)
     """So many of the saved ones, the first and the last among them, their steps spaced evenly on a logarithmic scale."""
@@ -180,7 +186,7 @@ Checkpoints = Literal["final", "all"] | Spaced
 class Evaluation(Strict):
     """What every cell is measured on, after training and (its start, once) before."""
 
-    suites: list[Annotated[Name, Refers("suites")]] = Field(min_length=1, json_schema_extra=UNIQUE)
+    suites: Annotated[Names, Refers("suites")]
     """Suites of the catalog, the same for all cells."""
     checkpoints: Checkpoints = "final"
     """Which of a training's checkpoints; a suite may say its own."""
@@ -191,20 +197,13 @@ class Evaluation(Strict):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Of every interval in the report."""
 
-    @model_validator(mode="after")
-    def _no_suite_twice(self) -> Evaluation:
-        if len(set(self.suites)) < len(self.suites):
-            place = _second(self.suites)
-            raise misplaced(("suites", place), f"suite '{self.suites[place]}' is named twice")
-        return self
-
 
 class Match(Strict):
     """What must be the same for cells to be compared, checked on the plan."""
 
     same: Literal["prompts", "examples", "tokens", "gpu_hours", "start"]
     """The questions, rows seen, tokens at most, GPU-hours at the time limits, or the start's checkpoint."""
-    across: list[Name] = Field(min_length=1, json_schema_extra=UNIQUE)
+    across: Names
     """The axes along which cells are compared: those that differ in nothing else must match."""
     within: float = Field(default=0.0, ge=0, lt=1)
     """The tolerated difference, as a share of the larger number."""
@@ -241,7 +240,7 @@ class Origin(Strict):
     """The other study's spec, seen from this one."""
     select: str = Field(examples=["top 3 by forgetting", "top 1 by gain per domain"])
     """`top N by METRIC` or `bottom N by METRIC`, with `per AXIS` for the best of each."""
-    axes: list[Name] = Field(min_length=1, json_schema_extra=UNIQUE)
+    axes: Names
     """The axes whose values are taken from the chosen cells; this study's own axes give the rest."""
 
 
@@ -254,8 +253,19 @@ class Tracking(Strict):
     """The W&B project."""
 
 
+def _has_axes(schema: dict[str, Any]) -> None:
+    """Says in JSON Schema what Study.lacks says: each named axis is under `axes`, or chosen by `from`."""
+    chosen = {axis: {"properties": {"from": {"properties": {"axes": {"contains": {"const": axis}}}}}} for axis in NAMED}
+    own = {axis: {"properties": {"axes": {"required": [axis]}}} for axis in NAMED}
+    schema["if"] = given("from")
+    schema["then"] = {"allOf": [{"anyOf": [own[axis], chosen[axis]]} for axis in NAMED]}
+    schema["else"] = {"properties": {"axes": {"required": list(NAMED)}}}
+
+
 class Study(Strict):
     """One study: which cells, made how, measured on what, where."""
+
+    model_config = ConfigDict(json_schema_extra=_has_axes)
 
     study: Name
     """The study's name: its folder below generated/."""
@@ -270,7 +280,7 @@ class Study(Strict):
     axes: Axes
     """The values of each axis. Besides the named ones, an axis is a setting (`lr: [1e-5, 2e-5]`, `grpo.lr: [...]`), or named
     bundles of settings (`speed: {slow: {lr: 1e-6, epochs: 3}, fast: {lr: 1e-5, epochs: 1}}`)."""
-    zip: list[Annotated[list[Name], Field(min_length=2)]] = Field(default=[])
+    zip: list[Annotated[Names, Field(min_length=2)]] = Field(default=[])
     """Axes that go together, value by value, instead of each with each."""
     origin: Origin | None = Field(default=None, alias="from")
     """Cells chosen by another study's results."""

@@ -134,6 +134,21 @@ _BOUNDS = {
 }  # fmt: skip
 
 
+def given(field: str) -> dict[str, Any]:
+    """In JSON Schema: a mapping that has a field, and not as null, which is the same as not having it."""
+    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
+
+
+def exactly_one(*fields: str) -> dict[str, Any]:
+    """In JSON Schema: a mapping with exactly one of the fields."""
+    return {"oneOf": [given(field) for field in fields]}
+
+
+def both_or_none(one: str, other: str) -> dict[str, Any]:
+    """In JSON Schema: a mapping with both fields or with neither."""
+    return {"if": given(one), "then": given(other), "else": {"not": given(other)}}
+
+
 def misplaced(path: PathKey, message: str) -> PydanticCustomError:
     """What a model's own validator raises for a mistake at `path` below the model."""
     return PydanticCustomError("misplaced", "{text}", {"text": message, "path": path})

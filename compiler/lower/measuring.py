@@ -103,7 +103,8 @@ def _point(
     model = readable(context, training, step)
     label = f"{number + 1}_{stage}" + ("" if step is None else f".step{step}")
     jobs = {c.name: evaluate(context, c, model, f"{cell.id}.{label}", cell.labels, cell.scale).id for c in there}
-    shown = f"after {source}" if step is None else f"{stage} on {source}, step {step}"
+    turn = f", round {training.step.round + 1}" if training.step.stage.repeat > 1 else ""
+    shown = f"{stage} on {source}{turn}" + ("" if step is None else f", step {step}")
     return PlannedPoint(shown, source, step, model.id, jobs)
 
 

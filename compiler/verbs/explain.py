@@ -6,6 +6,10 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compiler.explain_line import Line
 
 ABOUT = "say where a value comes from: a cell's, a job's, or one in a line of a generated file"
 
@@ -64,8 +68,20 @@ def _values(spec: Path, name: str, field: str | None, as_json: bool) -> int:
 
 
 def _line(file: Path, line: int, as_json: bool) -> int:
-    from compiler.lines import explain_line
+    from compiler.explain_line import shared
 
-    found = explain_line(file, line)
+    found = shared(file, line) or _of_study(file, line)
     print(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.told()))
     return 0
+
+
+def _of_study(file: Path, line: int) -> Line:
+    from compiler.catalog import read_catalog
+    from compiler.explain_line import Origins, explain_line, spec_of
+    from compiler.pipeline import compile_study
+    from compiler.study import read_study
+
+    spec, path = spec_of(file)
+    study, tree = read_study(spec)
+    catalog = read_catalog([spec.parent / folder for folder in study.catalog], tree)
+    return explain_line(Origins(compile_study(spec), study, tree, catalog), file, path, line)

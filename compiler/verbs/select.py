@@ -118,7 +118,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 def _choose(report: Mapping[str, Any], wanted: Asked, origin: Origin, tree: Tree) -> Sequence[Choice]:
     """The chosen cells. Raises SpecError for axes and metrics that the report has not, and when it has too few cells."""
     from compiler import ranking
-    from compiler.diagnostics import Diagnostic, SpecError, nearest, spec_error
+    from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, spec_error
 
     at, axes = tree.at(("from", "select")), list(ranking.cells(report)[0]["axes"])
     whose = f"the report of {report['study']}"
@@ -131,8 +131,9 @@ def _choose(report: Mapping[str, Any], wanted: Asked, origin: Origin, tree: Tree
         wrong.append(Diagnostic(at, f"{whose} has no axis '{wanted.per}'", nearest(wanted.per, axes)))
     known = ranking.metrics(report)
     if wanted.metric not in known:
-        hint = f"{nearest(wanted.metric, known)}; there are: {', '.join(known)}"
-        wrong.append(Diagnostic(at, f"{whose} has no metric '{wanted.metric}'", hint))
+        near = nearest(wanted.metric, known)
+        told = f"{near} There are: {', '.join(known)}" if near.suggestion else f"valid here: {', '.join(known)}"
+        wrong.append(Diagnostic(at, f"{whose} has no metric '{wanted.metric}'", Hint(told, near.suggestion)))
     if wrong:
         raise SpecError(wrong)
     found = ranking.candidates(report, wanted.metric)

@@ -27,8 +27,11 @@ def run(job: Job) -> Mapping[str, Any]:
         raise JobError(f"the hub has no model {hub}, or hides it; check the name in the catalog") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise JobError(f"cannot fetch {hub}@{revision}: {error}; is there a network on this node?") from error
-    if job.config.get("prompt", {}).get("template") == "plain":
+    prompt = job.config.get("prompt", {})
+    if prompt.get("template") == "plain":
         forget_chat_template(job.out)
+    elif prompt.get("system") or prompt.get("date"):
+        fix_chat_template(job.out, prompt.get("system"), prompt.get("date"))
     return {"hub": hub, "revision": revision, "files": sum(1 for file in job.out.rglob("*") if file.is_file())}
 
 
@@ -40,3 +43,20 @@ def forget_chat_template(model: Path) -> None:
         kept = json.loads(settings.read_text(encoding="utf-8"))
         kept.pop("chat_template", None)
         write_json(settings, kept)
+
+
+def fix_chat_template(model: Path, system: str | None, date: str | None) -> None:
+    """Put a system prompt (for conversations without one) and a date into the chat template itself, so that whatever asks
+    this model, on whatever day, asks it in the same words. Raises JobError where the model has no chat template."""
+    file, settings = model / "chat_template.jinja", model / "tokenizer_config.json"
+    kept = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    template = file.read_text(encoding="utf-8") if file.is_file() else kept.pop("chat_template", None)
+    if not isinstance(template, str):
+        raise JobError("the model has no chat template to put its system prompt or date into; leave them out of its prompt")
+    before = f"{{%- set date_string = {json.dumps(date)} %}}" if date else ""
+    if system:
+        message = json.dumps({"role": "system", "content": system})
+        before += f"{{%- if messages[0]['role'] != 'system' %}}{{%- set messages = [{message}] + messages %}}{{%- endif %}}"
+    file.write_text(before + template, encoding="utf-8")
+    if settings.is_file():
+        write_json(settings, {name: value for name, value in kept.items() if name != "chat_template"})

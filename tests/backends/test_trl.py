@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,8 @@ EXECUTION: Values = {
     "gradient_checkpointing": True,
     "report_to": "none",
 }
+LORA: Values = {"type": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+OPTIONAL = {"adapter", "keep"}
 CONFIGS = {"sft": SFTConfig, "dpo": DPOConfig, "grpo": GRPOConfig}
 ALGORITHMS = sorted(SETTINGS)
 
@@ -137,12 +139,50 @@ def test_execution_decides_how_and_not_what(algorithm: str, tmp_path: Path) -> N
     config = render(algorithm)
     blank = render(algorithm, execution=dict.fromkeys(EXECUTION))
     assert config["args"] == blank["args"]
-    assert config["execution"] == EXECUTION
+    assert config["execution"] == {**EXECUTION, "keep": []}
     one, other_way = build(config, tmp_path), build(blank, tmp_path)
     assert one.per_device_train_batch_size == 4
     assert updates_see(one) == updates_see(other_way) == 16 * config["args"].get("num_generations", 1)
     assert (one.gradient_checkpointing, one.save_strategy, one.save_steps) == (True, "steps", 50)
     assert (other_way.gradient_checkpointing, other_way.save_strategy) == (False, "no")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_without_an_adapter_all_weights_are_trained(algorithm: str) -> None:
+    assert render(algorithm) == render(algorithm, adapter=None)
+    assert parse_recipe(render(algorithm)).adapter is None
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("change", [{}, {"rank": 8}, {"alpha": 8}, {"dropout": 0.1}, {"targets": ["q_proj", "v_proj"]}])
+def test_an_adapter_arrives_as_it_is_and_makes_a_checkpoint_of_its_own(algorithm: str, change: Values) -> None:
+    adapter = {**LORA, **change}
+    config = render(algorithm, adapter=adapter)
+    assert asdict(parse_recipe(config).adapter) == adapter
+    assert found(algorithm).adapter_output == "checkpoint.adapter"
+    assert config["args"].get("disable_dropout", False) == (algorithm != "sft" and adapter["dropout"] == 0)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "change", [{"rank": 0}, {"alpha": 1.5}, {"dropout": 1}, {"targets": "all"}, {"targets": []}, {"type": "ia3"}, {"r": 8}]
+)
+def test_the_schema_refuses_an_adapter(algorithm: str, change: Values) -> None:
+    settings = {**SETTINGS[algorithm], "adapter": {**LORA, **change}}
+    assert not validator(algorithm).is_valid({"settings": settings, "execution": EXECUTION})
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_kept_on_the_way_is_no_part_of_the_result(algorithm: str) -> None:
+    config = render(algorithm, execution={**EXECUTION, "keep": [5, 50]})
+    assert parse_recipe(config).execution.keep == (5, 50)
+    assert {**config, "execution": None} == {**render(algorithm), "execution": None}
+    wrong = {"settings": SETTINGS[algorithm], "execution": {**EXECUTION, "keep": [0]}}
+    assert not validator(algorithm).is_valid(wrong)
+
+
+def test_a_mixture_is_rewarded_by_each_rows_own_grader() -> None:
+    assert parse_recipe(render("grpo", grader="by_row")).grader == "by_row"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +234,7 @@ def test_the_schema_describes_everything_it_takes(algorithm: str) -> None:
     for group, given in (("settings", SETTINGS[algorithm]), ("execution", EXECUTION)):
         taken = schema["properties"][group]
         assert taken["additionalProperties"] is False
-        assert set(taken["properties"]) == set(taken["required"]) == set(given)
+        assert set(taken["properties"]) - OPTIONAL == set(taken["required"]) == set(given)
         assert all(one["description"] and one["type"] for one in taken["properties"].values())
 
 

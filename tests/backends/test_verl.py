@@ -241,11 +241,50 @@ def test_execution_can_be_blanked_for_the_fingerprint(algorithm: str) -> None:
 
 def test_a_conversion_merges_what_the_training_linked_as_final() -> None:
     what = part("verl", "convert", catalog.HERE)
-    values: dict[str, Any] = {"settings": {}, "execution": {}}
+    values: dict[str, Any] = {"settings": {"step": None}, "execution": {}}
     assert catalog.wrong(what, values) == [] and what.output == "checkpoint.hf"
-    assert catalog.wrong(what, {**values, "settings": {"dtype": "float32"}})
-    launched = what.render_launch({}, {}, {})
+    assert catalog.wrong(what, {**values, "settings": {"step": None, "dtype": "float32"}})
+    assert catalog.wrong(what, {**values, "settings": {"step": 0}})
+    launched = what.render_launch(values["settings"], {}, {})
     assert f'--local_dir "$LETHE_IN_SHARDS/{verl_checkpoint.FINAL}"' in launched and '--target_dir "$LETHE_OUT"' in launched
+
+
+def test_a_conversion_of_a_step_merges_what_the_training_kept_of_it() -> None:
+    what = part("verl", "convert", catalog.HERE)
+    assert '--local_dir "$LETHE_IN_SHARDS/steps/500"' in what.render_launch({"step": 500}, {}, {})
+    assert catalog.rendered(what, {"settings": {"step": 500}, "execution": {}})["step"] == 500
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "grpo"])
+def test_what_is_kept_on_the_way_keeps_every_checkpoint_and_must_be_saved_at_all(algorithm: str) -> None:
+    what, values = catalog.algorithm(algorithm, "math")
+    config = catalog.rendered(what, values)
+    values["execution"]["keep"] = [100, 500]
+    key = "max_ckpt_to_keep" if algorithm == "sft" else "max_actor_ckpt_to_keep"
+    assert config["trainer"][key] == 2 and catalog.wrong(what, values) == []
+    assert catalog.rendered(what, values)["trainer"] == {**config["trainer"], key: None}
+    on_top_of_verl(catalog.rendered(what, values))
+    values["execution"]["keep"] = [100, 550]
+    assert catalog.wrong(what, values)[0].startswith("'keep' of the values is ")
+    assert "must be a multiple of save_steps" in catalog.wrong(what, values)[0]
+    values["settings"] |= {"epochs": None, "steps": 550}
+    assert catalog.wrong(what, values) == []
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "grpo"])
+def test_an_adapter_lands_where_verl_reads_it(algorithm: str) -> None:
+    what, values = catalog.algorithm(algorithm, "math")
+    all_weights = on_top_of_verl(catalog.rendered(what, values))
+    values["settings"]["adapter"] = {"type": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
+    assert catalog.wrong(what, values) == [] and what.adapter_output == "checkpoint.shards"
+    config = on_top_of_verl(catalog.rendered(what, values))
+    model = config.model if algorithm == "sft" else config.actor_rollout_ref.model
+    assert (model.lora_rank, model.lora_alpha, model.target_modules) == (16, 32, ["q_proj", "v_proj"])
+    assert algorithm == "sft" or model.lora.merge
+    whole = all_weights.model if algorithm == "sft" else all_weights.actor_rollout_ref.model
+    assert whole.lora_rank == 0
+    values["settings"]["adapter"]["dropout"] = 0.1
+    assert catalog.wrong(what, values) == ["settings.adapter.dropout: 0 was expected"]
 
 
 @pytest.mark.parametrize("algorithm", ["sft", "grpo"])
@@ -369,18 +408,26 @@ def finished_run(folder: Path, rows: int, step: int | None, *, algorithm: str = 
         asked = [{"id": i, "prompt": "2+2? " * (1000 if i == 0 else 1), "answer": "4"} for i in range(rows)]
         write_verl(data / "train.parquet", asked, "dataset.rl", "prompts")
     if step is not None:
-        model = out / f"global_step_{step}" / ("actor" if algorithm == "grpo" else "")
-        (model / "huggingface").mkdir(parents=True)
-        (model / "model_world_size_1_rank_0.pt").touch()
-        (model / "huggingface" / "chat_template.jinja").write_text("verl's")
+        add_checkpoint(out, step, algorithm)
         (out / "latest_checkpointed_iteration.txt").write_text(f"{step}")
     inputs = {"start": Input("a", "checkpoint.hf", start, "f"), "data": Input("b", "dataset.sft", data, "f")}
     return Job("train/x", "train", "s", "f" * 64, None, config, inputs, out)
 
 
+def model_folder(out: Path, step: int, algorithm: str) -> Path:
+    return out / f"global_step_{step}" / ("actor" if algorithm == "grpo" else "")
+
+
+def add_checkpoint(out: Path, step: int, algorithm: str) -> None:
+    model = model_folder(out, step, algorithm)
+    (model / "huggingface").mkdir(parents=True)
+    (model / "model_world_size_1_rank_0.pt").touch()
+    (model / "huggingface" / "chat_template.jinja").write_text("verl's")
+
+
 def test_a_finished_run_points_at_its_model_with_the_starts_tokenizer(tmp_path: Path) -> None:
     job = finished_run(tmp_path, 35, 6)
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 35}
+    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 35, "kept": [6]}
     final = job.out / "final"
     assert final.resolve() == job.out / "global_step_6" and not (final / "huggingface" / "chat_template.jinja").exists()
     assert (final / "huggingface" / "tokenizer.json").read_bytes() == (tmp_path / "start" / "tokenizer.json").read_bytes()
@@ -389,8 +436,31 @@ def test_a_finished_run_points_at_its_model_with_the_starts_tokenizer(tmp_path: 
 
 def test_prompts_that_verl_leaves_out_are_not_counted(tmp_path: Path) -> None:
     job = finished_run(tmp_path, 33, 6, algorithm="grpo")
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 32}
+    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 32, "kept": [6]}
     assert (job.out / "final").resolve() == job.out / "global_step_6" / "actor"
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "grpo"])
+def test_every_checkpoint_that_verl_kept_has_the_name_of_its_step(tmp_path: Path, algorithm: str) -> None:
+    job = finished_run(tmp_path, 35 if algorithm == "sft" else 33, 6, algorithm=algorithm)
+    add_checkpoint(job.out, 2, algorithm)
+    (job.out / "global_step_4").mkdir()  # one without shards is none
+    assert verl_checkpoint.close(job)["kept"] == [2, 6]
+    kept = job.out / "steps/2"
+    assert kept.resolve() == model_folder(job.out, 2, algorithm) and kept.readlink().parts[:2] == ("..", "global_step_2")
+    assert (kept / "huggingface/tokenizer.json").read_bytes() == (tmp_path / "start/tokenizer.json").read_bytes()
+    assert not (kept / "huggingface/chat_template.jinja").exists()
+
+
+def test_a_run_that_is_past_a_step_to_be_kept_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = finished_run(tmp_path, 35, 5)
+    add_checkpoint(job.out, 2, "sft")
+    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 5, 6))
+    assert (job.out / "global_step_5").exists() and capsys.readouterr().out == ""
+    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 3))
+    assert "train/x has passed step 3 without keeping its checkpoint" in capsys.readouterr().out
+    assert not list(job.out.glob("global_step_*")) and not (job.out / verl_checkpoint.LATEST).exists()
+    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 3))
 
 
 def test_a_run_cut_short_is_no_result(tmp_path: Path) -> None:

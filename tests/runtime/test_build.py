@@ -67,6 +67,11 @@ def test_ground_truth(inputs: dict[str, Path], tmp_path: Path) -> None:
             1,
             {"no correct answer": 1, "no incorrect answer": 1},
         ),
+        (
+            {"type": "dataset.preference", "keep": "truth_vs_own", "per_question": 2},
+            2,
+            {"every own answer is the solution": 1},
+        ),
         ({"type": "dataset.privileged", "keep": "first_correct"}, 2, {"no correct answer": 1}),
         ({"type": "dataset.privileged"}, 3, {}),
         ({"type": "dataset.rl"}, 3, {}),
@@ -89,6 +94,17 @@ def test_a_dataset_without_a_row_is_an_error_that_says_why(inputs: dict[str, Pat
 def test_a_rule_that_is_not_there_is_an_error_that_lists_those_that_are(inputs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"no rule for dataset.preference with keep 'all'.*correct_vs_incorrect"):
         build.run(job(inputs, tmp_path / "out", type="dataset.preference"))
+
+
+def test_self_play_takes_the_round_befores_answers_too_where_they_are_given(inputs: dict[str, Path], tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    old = [{"text": "7", "correct": False, "finished": True}, {"text": "8", "correct": False, "finished": True}]
+    write_rows(before / "traces.jsonl", [{**ROWS[2], "samples": old}, {**ROWS[0], "samples": []}])
+    config = {"type": "dataset.preference", "keep": "truth_vs_own", "per_question": 2}
+    build.run(job({**inputs, "traces_before": before}, tmp_path / "out", **config))
+    pairs = {(row["id"], row["chosen"], row["rejected"]) for row in read_rows(tmp_path / "out" / "data.jsonl")}
+    assert pairs == {("q0", "2", "3"), ("q2", "4", "5"), ("q2", "4", "7"), ("q2", "4", "8")}
 
 
 def test_a_missing_input_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:

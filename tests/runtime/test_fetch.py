@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runtime.errors import JobError
 from runtime.job import Job
@@ -55,6 +56,39 @@ def test_a_chat_model_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     hub_with(monkeypatch, {"chat_template.jinja": "{{ x }}"})
     fetch.run(job(tmp_path, prompt={"template": "chat", "thinking": False}))
     assert (tmp_path / "chat_template.jinja").exists()
+
+
+LLAMA_LIKE = (
+    "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}|"
+    "{% for m in messages %}{{ m.role }}:{{ m.content }}|{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"chat_template.jinja": LLAMA_LIKE},
+        {"tokenizer_config.json": json.dumps({"chat_template": LLAMA_LIKE, "pad_token": "p"})},
+    ],
+)
+def test_a_system_prompt_and_a_date_become_part_of_the_chat_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    hub_with(monkeypatch, files)
+    fetch.run(job(tmp_path, prompt={"template": "chat", "thinking": False, "system": 'Be "kind".', "date": "10 Apr 2025"}))
+    template = ImmutableSandboxedEnvironment().from_string((tmp_path / "chat_template.jinja").read_text())
+    asked = {"role": "user", "content": "Hi"}
+    assert template.render(messages=[asked]) == '10 Apr 2025|system:Be "kind".|user:Hi|'
+    own = {"role": "system", "content": "Be brief."}
+    assert template.render(messages=[own, asked]) == "10 Apr 2025|system:Be brief.|user:Hi|"
+    settings = tmp_path / "tokenizer_config.json"
+    assert not settings.exists() or json.loads(settings.read_text()) == {"pad_token": "p"}
+
+
+def test_a_model_without_a_chat_template_takes_no_system_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub_with(monkeypatch, {"tokenizer_config.json": "{}"})
+    with pytest.raises(JobError, match="has no chat template"):
+        fetch.run(job(tmp_path, prompt={"template": "chat", "thinking": False, "system": "Be kind."}))
 
 
 REQUEST = httpx.Request("GET", "http://localhost")

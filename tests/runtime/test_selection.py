@@ -18,6 +18,7 @@ from runtime.selection import (
     privileged_trace,
     prompts,
     supervised,
+    truth_vs_own,
 )
 
 Trace = dict[str, Any]
@@ -127,3 +128,30 @@ def test_a_limit_keeps_order_and_counts_what_it_leaves_out(count: int, limit: in
 def test_the_seed_decides_which_rows_a_limit_keeps(seed: int) -> None:
     whole = Selection(tuple({"id": index} for index in range(1000)), {})
     assert limited(whole, 500, seed) != limited(whole, 500, 0)
+
+
+@given(traces=traces_of, before=samples_of, per_question=st.integers(1, 3), seed=st.integers(0, 5))
+def test_self_play_pairs_the_solution_with_the_models_own_answers(
+    traces: list[Trace], before: list[dict[str, Any]], per_question: int, seed: int
+) -> None:
+    asked = [{**trace, "samples_before": before, "solution": "one"} for trace in traces]
+    found = truth_vs_own(asked, per_question, seed)
+    assert found == truth_vs_own(asked, per_question, seed)
+    for trace in asked:
+        pairs = [row for row in found.rows if row["id"] == trace["id"]]
+        own = {sample["text"] for sample in [*trace["samples"], *before]}
+        assert all(row["chosen"] == "one" and row["rejected"] in own - {"one", "", " "} for row in pairs)
+        assert len({row["rejected"] for row in pairs}) == len(pairs) <= 2 * per_question
+
+
+def test_self_play_drops_what_teaches_nothing_and_says_why() -> None:
+    asked = [
+        question("q0", sampled("right", True), solution="right"),
+        question("q1", sampled("", False)),
+        question("q2", sampled("cut off", False, finished=False), sampled("whole", False)),
+        question("q3", sampled("cut off", False, finished=False)),
+        question("q4", sampled("x", False), solution=""),
+    ]
+    found = truth_vs_own(asked, 2, 0)
+    assert [(row["id"], row["rejected"]) for row in found.rows] == [("q2", "whole"), ("q3", "cut off")]
+    assert found.dropped == {"every own answer is the solution": 1, "no own answer": 1, "no solution": 1}

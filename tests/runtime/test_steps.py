@@ -92,6 +92,44 @@ def test_a_done_job_loses_its_marker_before_it_is_run_again(tmp_path: Path, monk
     assert markers.read(tree.out("train/x")) is None
 
 
+# ---- what another program trains and converts -------------------------------------------------------------------------
+
+
+def test_shards_that_are_past_a_step_to_be_kept_are_removed_before_the_program_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path)
+    tree.add("train/x", output="checkpoint.shards", steps=(3,))
+    shards = tree.out("train/x") / "global_step_5"
+    shards.mkdir(parents=True)
+    (shards / "model_world_size_1_rank_0.pt").touch()
+    (tree.out("train/x") / "latest_checkpointed_iteration.txt").write_text("5")
+    monkeypatch.setenv("LETHE_STORE", str(tree.store))
+    bracket.begin(tree.contract("train/x"))
+    assert not shards.exists()
+
+
+def test_a_step_whose_shards_were_not_kept_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree(tmp_path)
+    tree.add("train/x")
+    tree.add("convert/x.step7", after=["train/x"], config={"step": 7}, output="checkpoint.hf")
+    path = tree.contract("convert/x.step7")
+    contract = json.loads(path.read_text())
+    path.write_text(json.dumps({**contract, "inputs": {"shards": contract["inputs"]["in0"]}}))
+    tree.close().submit(environment={**COLD, "LETHE_JOBS": "1"})
+    monkeypatch.setenv("LETHE_STORE", str(tree.store))
+    (tree.out("convert/x.step7") / markers.NAME).unlink()
+    with pytest.raises(JobError, match=r"train/x kept no checkpoint of step 7 .*\(it kept: none\)"):
+        bracket.begin(path)
+    (tree.out("train/x") / "steps/7").mkdir(parents=True)
+    bracket.begin(path)
+    for name in ("config.json", "model.safetensors"):
+        (tree.out("convert/x.step7") / name).write_text("{}")
+    bracket.finish(path)
+    marker = markers.read(tree.out("convert/x.step7"))
+    assert marker is not None and marker.facts == {"adapter": False}
+
+
 # ---- pick -------------------------------------------------------------------------------------------------------------
 
 

@@ -206,9 +206,9 @@ def test_the_micro_batch_does_not_change_what_is_learned(config: Values, make: C
 
 def test_two_processes_learn_what_one_learns(make: Callable[..., Job], tmp_path: Path) -> None:
     """As the job's script starts them, by torchrun; here on CPUs, over gloo."""
-    alone = make(changed(SFT, max_steps=4), COPY, out="alone")
+    alone = make(keeping(changed(SFT, max_steps=4), 2), COPY, out="alone")
     train.run(alone)
-    job = make({**changed(SFT, max_steps=4), "execution": {"devices": 2, "micro_batch_size": 4}}, COPY, out="together")
+    job = make(keeping(changed(SFT, max_steps=4), 2, devices=2, micro_batch_size=4), COPY, out="together")
     program = tmp_path / "program.py"
     program.write_text(TOGETHER)
     described = {"config": dict(job.config), "inputs": {name: str(given.path) for name, given in job.inputs.items()}}
@@ -218,8 +218,9 @@ def test_two_processes_learn_what_one_learns(make: Callable[..., Job], tmp_path:
     done = subprocess.run([*command, str(tmp_path / "job.json")], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("together: 4 steps") == 2
-    one, other = weights(alone.out), weights(job.out)
-    assert all(torch.allclose(one[name], other[name], atol=2e-3) for name in one)
+    for part in ("", "steps/2"):
+        one, other = weights(alone.out / part), weights(job.out / part)
+        assert all(torch.allclose(one[name], other[name], atol=2e-3) for name in one)
 
 
 # ---- what ends it ------------------------------------------------------------------------------------------------------
@@ -245,6 +246,57 @@ def test_a_stop_signal_leaves_a_checkpoint_from_which_the_same_job_goes_on(make:
     facts = train.run(job)
     assert facts["steps"] == 6
     assert same(job.out, whole.out)
+
+
+# ---- what is kept on the way ------------------------------------------------------------------------------------------
+
+
+def keeping(config: Values, *steps: int, **execution: Any) -> Values:
+    return {**config, "execution": {"keep": [*steps], **execution}}
+
+
+@pytest.mark.parametrize("config", [SFT, DPO, GRPO], ids=lambda config: config["algorithm"])
+def test_a_kept_step_is_what_a_run_stopped_there_would_be(config: Values, make: Callable[..., Job], torn: Path) -> None:
+    job = make(keeping(changed(config, max_steps=4), 2, 4), rows_of(config), model=torn)
+    assert train.run(job)["kept"] == [2, 4]
+    stopped = make(changed(config, max_steps=2), rows_of(config), out="stopped", model=torn)
+    train.run(stopped)
+    assert same(job.out / "steps/2", stopped.out) and same(job.out / "steps/4", job.out)
+    assert not same(job.out / "steps/2", job.out)
+    assert {file.name for file in (job.out / "steps/2").iterdir()} == {file.name for file in stopped.out.iterdir()} - {
+        "train_log.jsonl",
+        "PROGRESS.json",
+    }
+
+
+def test_what_was_kept_before_a_stop_is_there_after_the_job_went_on(make: Callable[..., Job]) -> None:
+    whole = make(keeping(changed(SFT, max_steps=6), 1, 5), COPY, out="whole")
+    train.run(whole)
+    job = make(keeping(changed(SFT, max_steps=6), 1, 5), COPY)
+    with pytest.raises(EndedEarly, match="stopped at step 2 of 6"):
+        train.run(Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out))
+    first = (job.out / "steps/1/model.safetensors").stat().st_mtime_ns
+    train.run(job)
+    assert (job.out / "steps/1/model.safetensors").stat().st_mtime_ns == first
+    assert all(same(job.out / f"steps/{step}", whole.out / f"steps/{step}") for step in (1, 5))
+
+
+def test_a_run_that_is_past_a_step_to_be_kept_begins_anew(make: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is to be kept may grow between two attempts, since it decides no result."""
+    job = make(changed(SFT, max_steps=6), COPY)
+    with pytest.raises(EndedEarly):
+        train.run(Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out))
+    later = Job(job.id, job.kind, job.study, job.fingerprint, None, keeping(job.config, 1), job.inputs, job.out)
+    assert train.run(later)["kept"] == [1]
+    assert "an earlier run is past step 1, which is to be kept: training starts anew" in capsys.readouterr().out
+    stopped = make(changed(SFT, max_steps=1), COPY, out="stopped")
+    train.run(stopped)
+    assert same(job.out / "steps/1", stopped.out)
+
+
+def test_a_step_that_the_training_does_not_reach_cannot_be_kept(make: Callable[..., Job]) -> None:
+    with pytest.raises(JobError, match=r"execution\.keep: step 7 is past the last step, 3"):
+        train.run(make(keeping(changed(SFT, max_steps=3), 2, 7), COPY))
 
 
 def test_the_handlers_of_signals_are_put_back(make: Callable[..., Job]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from itertools import combinations, permutations, product
+from pathlib import Path
 
 import pytest
 
@@ -227,9 +229,11 @@ def test_whatever_reads_an_adapter_reads_it_merged_into_its_start() -> None:
 
 
 @pytest.mark.parametrize("name", ["phase3", "micro_next"])
-def test_a_conditional_phase_asks_for_its_selection_first(name: str) -> None:
+def test_a_conditional_phase_asks_for_its_selection_first(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SPECS, tmp_path / "specs", ignore=shutil.ignore_patterns("*.selection.yaml"))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SpecError) as stopped:
-        compile_study(SPECS / f"{name}.yaml")
+        compile_study(Path(f"specs/{name}.yaml"))
     (said,) = stopped.value.diagnostics
     assert f"lethe select specs/{name}.yaml" in f"{said.message} {said.hint}"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from compiler.backends import parse_config
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.pipeline import compile_study
 from compiler.plan import Job
@@ -174,6 +175,17 @@ def test_misdirection_on_wmdp_trains_three_layers_for_80_steps() -> None:
             "wmdp_cyber",
             "mmlu",
         }
+
+
+def test_a_training_is_told_its_algorithm_and_started_on_both_gpus() -> None:
+    files = compile_study(SPECS / "tofu.yaml").files
+    config = parse_config(files["configs/train/idk_dpo_tofu_forget10_full_llama_3b.yaml"])
+    assert (config["backend"], config["algorithm"], config["beta"]) == ("native", "alternate_dpo", 0.1)
+    assert config["execution"]["micro_batch_size"] == 4
+    script = files["jobs/train/idk_dpo_tofu_forget10_full_llama_3b.sh"]
+    assert "torchrun --standalone --nproc-per-node 2 -m runtime train" in script
+    scores = parse_config(files["configs/evaluate/idk_dpo_tofu_forget10_full_llama_3b.tofu.tofu_forget10.yaml"])
+    assert (scores["suite"], scores["execution"]["batch_size"]) == ("tofu.tofu_forget10", 32)
 
 
 # --- sweeps --------------------------------------------------------------------------------------------------------
@@ -399,7 +411,7 @@ def defining(section: str, name: str, values: str) -> dict[str, str]:
 
 BOOKS = {"domain": "muse_books", "suite": "muse", "start": "books_target", "scale": "muse_7b"}
 MISTAKES = [
-    ({"method": "pdu"}, "lack 'retain_loss_eps'"),
+    ({"method": "pdu", "domain": "wmdp_bio", "start": "chat", "scale": "zephyr_7b", "suite": "wmdp"}, "lack 'retain_loss_eps'"),
     (setting("npo", "{retain_loss: none}"), "cannot be 'none'"),
     (setting("npo", "{beta: 0}"), "expected more than 0"),
     (setting("npo", "{steps: 5}"), "'epochs' of the algorithm npo is 10"),

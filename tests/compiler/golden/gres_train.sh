@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.9691859f
+#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.55527ae5
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/gt_sft_facts_base_nano of cell gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
+# train/gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export GREETING="it's \"5 o'clock\" \`date\` \$(date) 100% \$5"
 . "$SCRATCH/envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-9691859f1aa6"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-55527ae5ed03"
 export LETHE_CONTRACT="$PWD/generated/toy/jobs/train/gt_sft_facts_base_nano.json"
 export LETHE_CONFIG="$PWD/generated/toy/configs/train/gt_sft_facts_base_nano.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=toys WANDB_NAME=gt_sft_facts_base_nano
-export WANDB_RUN_ID=9691859f1aa66af5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=55527ae5ed03e54e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=toy.evaluate.gt_sft_facts_base_nano.skills.f470609c
+#SBATCH --job-name=toy.evaluate.gt_sft_facts_base_nano.skills.90dfab8c
 #SBATCH --time=90
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/gt_sft_facts_base_nano.skills of cell gt_sft_facts_base_nano: 3 inputs -> scores
+# evaluate/gt_sft_facts_base_nano.skills: 3 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -19,7 +19,7 @@ export OMP_NUM_THREADS="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_facts_base_nano.skills-f470609c9582"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_facts_base_nano.skills-90dfab8c7ca3"
 export LETHE_CONTRACT="$PWD/generated/toy/jobs/evaluate/gt_sft_facts_base_nano.skills.json"
 export LETHE_CONFIG="$PWD/generated/toy/configs/evaluate/gt_sft_facts_base_nano.skills.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_math_base_4b.d517808e
+#SBATCH --job-name=phase1.convert.cf_sft_math_base_4b.698072b7
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/cf_sft_math_base_4b of cell cf_sft_math_base_4b: 1 inputs -> checkpoint.hf
+# convert/cf_sft_math_base_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_base_4b-d517808e717f"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_base_4b-698072b77660"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_math_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_base_4b-97358f7f998a"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_base_4b-b9ede19b26b7"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

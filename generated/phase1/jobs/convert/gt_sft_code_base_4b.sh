@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.gt_sft_code_base_4b.46c9f2b8
+#SBATCH --job-name=phase1.convert.gt_sft_code_base_4b.ef4ff343
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/gt_sft_code_base_4b of cell gt_sft_code_base_4b: 1 inputs -> checkpoint.hf
+# convert/gt_sft_code_base_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_base_4b-46c9f2b8560b"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_base_4b-ef4ff343c358"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/gt_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/gt_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_base_4b-53f2159ccdfa"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_base_4b-790566cba3d6"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.on_rl_code_base_4b.20dd5a71
+#SBATCH --job-name=phase1.convert.on_rl_code_base_4b.278ba8b1
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/on_rl_code_base_4b of cell on_rl_code_base_4b: 1 inputs -> checkpoint.hf
+# convert/on_rl_code_base_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_base_4b-20dd5a711721"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_base_4b-278ba8b1a925"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/on_rl_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/on_rl_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_base_4b-d0ec81c2b54c"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_base_4b-b97b8a5bc0d9"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.on_rl_math_base_4b.86df0e5b
+#SBATCH --job-name=phase1.convert.on_rl_math_base_4b.d4b32bba
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/on_rl_math_base_4b of cell on_rl_math_base_4b: 1 inputs -> checkpoint.hf
+# convert/on_rl_math_base_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_base_4b-86df0e5b2ec5"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_base_4b-d4b32bba1cec"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/on_rl_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/on_rl_math_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_base_4b-474e0a7652e5"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_base_4b-4c0ac210113f"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.76bbedb6
+#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.80c6e17d
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/sf_sft_code_base_4b of cell sf_sft_code_base_4b: 1 inputs -> checkpoint.hf
+# convert/sf_sft_code_base_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-76bbedb66f18"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-80c6e17df8ae"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/sf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/sf_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-18028786fc1a"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-8f161eb34409"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

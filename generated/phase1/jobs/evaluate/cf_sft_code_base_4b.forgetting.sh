@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.c13dcb5d
+#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.60a38a42
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/cf_sft_code_base_4b.forgetting of cell cf_sft_code_base_4b: 1 inputs -> scores
+# evaluate/cf_sft_code_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-c13dcb5d0cae"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-60a38a425fc6"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-362f953cef88"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-f81ca46d4cb1"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

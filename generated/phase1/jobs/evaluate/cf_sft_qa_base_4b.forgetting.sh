@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.cad2b577
+#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.b0432e17
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/cf_sft_qa_base_4b.forgetting of cell cf_sft_qa_base_4b: 1 inputs -> scores
+# evaluate/cf_sft_qa_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-cad2b577cbca"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-b0432e17bc7d"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-5ff86b9d5d6b"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-3d91c8d680b7"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_qa_base_4b.forgetting.f0735f11
+#SBATCH --job-name=phase1.evaluate.gt_sft_qa_base_4b.forgetting.c86b3777
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/gt_sft_qa_base_4b.forgetting of cell gt_sft_qa_base_4b: 1 inputs -> scores
+# evaluate/gt_sft_qa_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_4b.forgetting-f0735f112f83"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_4b.forgetting-c86b3777aaf4"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_base_4b-166970044870"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_base_4b-fbf4eb2e9fba"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.on_rl_math_base_4b.forgetting.f8c3d3f4
+#SBATCH --job-name=phase1.evaluate.on_rl_math_base_4b.forgetting.569a355b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_math_base_4b.forgetting of cell on_rl_math_base_4b: 1 inputs -> scores
+# evaluate/on_rl_math_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_4b.forgetting-f8c3d3f49f27"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_4b.forgetting-569a355b2b94"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/on_rl_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/on_rl_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_math_base_4b-86df0e5b2ec5"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_math_base_4b-d4b32bba1cec"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.pi_code_base_4b.domains.fbb08aef
+#SBATCH --job-name=phase1.evaluate.pi_code_base_4b.domains.94402689
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/pi_code_base_4b.domains of cell pi_code_base_4b: 4 inputs -> scores
+# evaluate/pi_code_base_4b.domains: 4 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_4b.domains-fbb08aef3890"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_4b.domains-94402689c76a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/pi_code_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/pi_code_base_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.pi_math_base_4b.forgetting.83c8bc1c
+#SBATCH --job-name=phase1.evaluate.pi_math_base_4b.forgetting.ff1261ad
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/pi_math_base_4b.forgetting of cell pi_math_base_4b: 1 inputs -> scores
+# evaluate/pi_math_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_4b.forgetting-83c8bc1cbefc"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_4b.forgetting-ff1261ad7325"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/pi_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/pi_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_math_base_4b-956399cf5cb2"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_math_base_4b-1f26a2827275"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_code_base_4b.forgetting.482754b3
+#SBATCH --job-name=phase1.evaluate.self_code_base_4b.forgetting.2ab87a4b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_code_base_4b.forgetting of cell self_code_base_4b: 1 inputs -> scores
+# evaluate/self_code_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.forgetting-482754b39079"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.forgetting-2ab87a4b732e"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_base_4b-d59a1726294a"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_base_4b-49320bcac27a"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

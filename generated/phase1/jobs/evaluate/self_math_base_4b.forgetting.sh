@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_math_base_4b.forgetting.aeae22d6
+#SBATCH --job-name=phase1.evaluate.self_math_base_4b.forgetting.30c0d852
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_math_base_4b.forgetting of cell self_math_base_4b: 1 inputs -> scores
+# evaluate/self_math_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.forgetting-aeae22d6c81e"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.forgetting-30c0d852dc4b"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_base_4b-f355ff70751f"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_base_4b-da44375e9ac7"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

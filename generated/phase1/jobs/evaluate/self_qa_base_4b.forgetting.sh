@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_qa_base_4b.forgetting.931f7004
+#SBATCH --job-name=phase1.evaluate.self_qa_base_4b.forgetting.f4a462cf
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_qa_base_4b.forgetting of cell self_qa_base_4b: 1 inputs -> scores
+# evaluate/self_qa_base_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_4b.forgetting-931f70049e1c"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_4b.forgetting-f4a462cf3543"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_base_4b-fc7696f5dd8b"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_base_4b-2f8ba776448a"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.53f2159c
+#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.790566cb
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/gt_sft_code_base_4b of cell gt_sft_code_base_4b: 2 inputs -> checkpoint.shards
+# train/gt_sft_code_base_4b: 2 inputs -> checkpoint.shards
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-53f2159ccdfa"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-790566cba3d6"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/gt_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/gt_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_code.parquet-741babef9f60"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_code_base_4b
-export WANDB_RUN_ID=53f2159ccdfae641 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=790566cba3d6101a WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.on_rl_qa_base_4b.6b0c0231
+#SBATCH --job-name=phase1.train.on_rl_qa_base_4b.c490283a
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/on_rl_qa_base_4b of cell on_rl_qa_base_4b: 2 inputs -> checkpoint.shards
+# train/on_rl_qa_base_4b: 2 inputs -> checkpoint.shards
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_4b-6b0c02312e3a"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_4b-c490283a59cc"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/on_rl_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/on_rl_qa_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_qa.parquet-0475691ff7ec"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_qa_base_4b
-export WANDB_RUN_ID=6b0c02312e3ab24d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c490283a59ccb4c8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.pi_code_base_4b.0b9e5d6a
+#SBATCH --job-name=phase1.train.pi_code_base_4b.8354e800
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/pi_code_base_4b of cell pi_code_base_4b: 2 inputs -> checkpoint.hf
+# train/pi_code_base_4b: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_code_base_4b-0b9e5d6aff00"
+export LETHE_OUT="$LETHE_STORE/train/pi_code_base_4b-8354e8005231"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/pi_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/pi_code_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_code_base_4b
-export WANDB_RUN_ID=0b9e5d6aff00a4b8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=8354e80052315cca WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.self_code_base_4b.d59a1726
+#SBATCH --job-name=phase1.train.self_code_base_4b.49320bca
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/self_code_base_4b of cell self_code_base_4b: 2 inputs -> checkpoint.hf
+# train/self_code_base_4b: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_code_base_4b-d59a1726294a"
+export LETHE_OUT="$LETHE_STORE/train/self_code_base_4b-49320bcac27a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/self_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/self_code_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_code_base_4b
-export WANDB_RUN_ID=d59a1726294a13d5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=49320bcac27aac5b WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.9ace23be
+#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.a534f6de
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/sf_sft_math_base_4b of cell sf_sft_math_base_4b: 2 inputs -> checkpoint.shards
+# train/sf_sft_math_base_4b: 2 inputs -> checkpoint.shards
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-9ace23be130e"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-a534f6de4964"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/sf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/sf_sft_math_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-3bd35a8b7274"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_math_base_4b
-export WANDB_RUN_ID=9ace23be130ed03b WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=a534f6de49647f5e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

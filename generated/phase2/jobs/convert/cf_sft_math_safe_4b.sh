@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_math_safe_4b.12115f7c
+#SBATCH --job-name=phase2.convert.cf_sft_math_safe_4b.2c47ac5e
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/cf_sft_math_safe_4b of cell cf_sft_math_safe_4b: 1 inputs -> checkpoint.hf
+# convert/cf_sft_math_safe_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_safe_4b-12115f7c41aa"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_safe_4b-2c47ac5edbb1"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_safe_4b-d8645408ba5f"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_safe_4b-b4905d2a3298"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

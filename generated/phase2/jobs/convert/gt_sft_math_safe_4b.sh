@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.gt_sft_math_safe_4b.e173df70
+#SBATCH --job-name=phase2.convert.gt_sft_math_safe_4b.79a559de
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/gt_sft_math_safe_4b of cell gt_sft_math_safe_4b: 1 inputs -> checkpoint.hf
+# convert/gt_sft_math_safe_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_math_safe_4b-e173df708564"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_math_safe_4b-79a559de6b1d"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/gt_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/gt_sft_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_math_safe_4b-9a85cba5101d"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_math_safe_4b-281a5d8db23a"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.on_rl_code_safe_4b.8196f6e6
+#SBATCH --job-name=phase2.convert.on_rl_code_safe_4b.d4cd02c3
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# convert/on_rl_code_safe_4b of cell on_rl_code_safe_4b: 1 inputs -> checkpoint.hf
+# convert/on_rl_code_safe_4b: 1 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_safe_4b-8196f6e674a2"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_safe_4b-d4cd02c36bba"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/on_rl_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/on_rl_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_safe_4b-1b48ae403313"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_safe_4b-324b199f33a3"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

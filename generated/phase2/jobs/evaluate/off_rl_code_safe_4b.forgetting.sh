@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.off_rl_code_safe_4b.forgetting.e407b54f
+#SBATCH --job-name=phase2.evaluate.off_rl_code_safe_4b.forgetting.d956ffeb
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/off_rl_code_safe_4b.forgetting of cell off_rl_code_safe_4b: 1 inputs -> scores
+# evaluate/off_rl_code_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_4b.forgetting-e407b54f1330"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_4b.forgetting-d956ffeb61e4"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/off_rl_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/off_rl_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_safe_4b-cccd3e336d0f"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_safe_4b-99809b5b20b8"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.domains.0379e63c
+#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.domains.29aed2ff
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_code_safe_4b.domains of cell on_rl_code_safe_4b: 4 inputs -> scores
+# evaluate/on_rl_code_safe_4b.domains: 4 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.domains-0379e63c94dc"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.domains-29aed2ffc4d8"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/on_rl_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/on_rl_code_safe_4b.domains.yaml"
 

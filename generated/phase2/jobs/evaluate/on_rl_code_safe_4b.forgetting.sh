@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.forgetting.1d6d9f1b
+#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.forgetting.c45163f9
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/on_rl_code_safe_4b.forgetting of cell on_rl_code_safe_4b: 1 inputs -> scores
+# evaluate/on_rl_code_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.forgetting-1d6d9f1bc914"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.forgetting-c45163f986e3"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/on_rl_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/on_rl_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_code_safe_4b-8196f6e674a2"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_code_safe_4b-d4cd02c36bba"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.2be6a0bf
+#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.e01079fd
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/pi_code_safe_4b.forgetting of cell pi_code_safe_4b: 1 inputs -> scores
+# evaluate/pi_code_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-2be6a0bf7a7d"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-e01079fdfc27"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-5ee044786d6e"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-9090aee2e556"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_qa_safe_4b.domains.b5a70990
+#SBATCH --job-name=phase2.evaluate.pi_qa_safe_4b.domains.78b59b8a
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/pi_qa_safe_4b.domains of cell pi_qa_safe_4b: 4 inputs -> scores
+# evaluate/pi_qa_safe_4b.domains: 4 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_4b.domains-b5a7099001f1"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_4b.domains-78b59b8a130e"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_qa_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_qa_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_qa_safe_4b.forgetting.7e82f899
+#SBATCH --job-name=phase2.evaluate.pi_qa_safe_4b.forgetting.c17f5a0e
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/pi_qa_safe_4b.forgetting of cell pi_qa_safe_4b: 1 inputs -> scores
+# evaluate/pi_qa_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_4b.forgetting-7e82f899b466"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_4b.forgetting-c17f5a0eb06a"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_qa_safe_4b-a0e4c0e905e3"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_qa_safe_4b-5e4dab6ea084"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_code_safe_4b.forgetting.2c4696fb
+#SBATCH --job-name=phase2.evaluate.self_code_safe_4b.forgetting.e6e3b5a5
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_code_safe_4b.forgetting of cell self_code_safe_4b: 1 inputs -> scores
+# evaluate/self_code_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_safe_4b.forgetting-2c4696fbb1b9"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_safe_4b.forgetting-e6e3b5a5999c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_safe_4b-7c6b4d4ded57"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_safe_4b-f9e18a2baf31"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.domains.13efd95e
+#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.domains.af7cf5c4
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_math_safe_4b.domains of cell self_math_safe_4b: 4 inputs -> scores
+# evaluate/self_math_safe_4b.domains: 4 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.domains-13efd95efe61"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.domains-af7cf5c43344"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_math_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_math_safe_4b.domains.yaml"
 

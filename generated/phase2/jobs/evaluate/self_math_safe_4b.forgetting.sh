@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.forgetting.9ce91e47
+#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.forgetting.7fc4e41b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_math_safe_4b.forgetting of cell self_math_safe_4b: 1 inputs -> scores
+# evaluate/self_math_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.forgetting-9ce91e479d8c"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.forgetting-7fc4e41b43e9"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_safe_4b-7cb1bf9e7b5c"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_safe_4b-3f6583302026"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

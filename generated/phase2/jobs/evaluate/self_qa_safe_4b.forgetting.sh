@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_qa_safe_4b.forgetting.c8bd17f8
+#SBATCH --job-name=phase2.evaluate.self_qa_safe_4b.forgetting.94e0027b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/self_qa_safe_4b.forgetting of cell self_qa_safe_4b: 1 inputs -> scores
+# evaluate/self_qa_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_4b.forgetting-c8bd17f89090"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_4b.forgetting-94e0027b9b18"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_safe_4b-fd40fa92aadc"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_safe_4b-4a2ab4e77939"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

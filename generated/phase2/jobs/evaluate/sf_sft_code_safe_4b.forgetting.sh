@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.forgetting.ce4f30a5
+#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.forgetting.9e12cb6e
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/sf_sft_code_safe_4b.forgetting of cell sf_sft_code_safe_4b: 1 inputs -> scores
+# evaluate/sf_sft_code_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.forgetting-ce4f30a57ff7"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.forgetting-9e12cb6e2588"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_safe_4b-cb607473b6b2"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_safe_4b-920525e43887"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

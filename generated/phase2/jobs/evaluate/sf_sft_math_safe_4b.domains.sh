@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.domains.37c43928
+#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.domains.c7691fea
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/sf_sft_math_safe_4b.domains of cell sf_sft_math_safe_4b: 4 inputs -> scores
+# evaluate/sf_sft_math_safe_4b.domains: 4 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.domains-37c439285ab6"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.domains-c7691feaa0e8"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_math_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_math_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.8e3e3290
+#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.6ac8aca9
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# evaluate/sf_sft_math_safe_4b.forgetting of cell sf_sft_math_safe_4b: 1 inputs -> scores
+# evaluate/sf_sft_math_safe_4b.forgetting: 1 inputs -> scores
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-8e3e3290f5d5"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-6ac8aca9c720"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-12324dd3df87"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-dc1d23c00259"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

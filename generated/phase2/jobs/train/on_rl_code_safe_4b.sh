@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.on_rl_code_safe_4b.1b48ae40
+#SBATCH --job-name=phase2.train.on_rl_code_safe_4b.324b199f
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/on_rl_code_safe_4b of cell on_rl_code_safe_4b: 2 inputs -> checkpoint.shards
+# train/on_rl_code_safe_4b: 2 inputs -> checkpoint.shards
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_code_safe_4b-1b48ae403313"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_code_safe_4b-324b199f33a3"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_code_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_code.parquet-b0308799729e"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_code_safe_4b
-export WANDB_RUN_ID=1b48ae403313d849 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=324b199f33a300db WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

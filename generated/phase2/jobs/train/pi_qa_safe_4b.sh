@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.pi_qa_safe_4b.a0e4c0e9
+#SBATCH --job-name=phase2.train.pi_qa_safe_4b.5e4dab6e
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/pi_qa_safe_4b of cell pi_qa_safe_4b: 2 inputs -> checkpoint.hf
+# train/pi_qa_safe_4b: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_qa_safe_4b-a0e4c0e905e3"
+export LETHE_OUT="$LETHE_STORE/train/pi_qa_safe_4b-5e4dab6ea084"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/pi_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/pi_qa_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_qa_safe_4b
-export WANDB_RUN_ID=a0e4c0e905e34026 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=5e4dab6ea0849f74 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.self_qa_safe_4b.fd40fa92
+#SBATCH --job-name=phase2.train.self_qa_safe_4b.4a2ab4e7
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -10,7 +10,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# train/self_qa_safe_4b of cell self_qa_safe_4b: 2 inputs -> checkpoint.hf
+# train/self_qa_safe_4b: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_qa_safe_4b-fd40fa92aadc"
+export LETHE_OUT="$LETHE_STORE/train/self_qa_safe_4b-4a2ab4e77939"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/self_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/self_qa_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_qa_safe_4b
-export WANDB_RUN_ID=fd40fa92aadcf595 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=4a2ab4e77939b0eb WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"
