@@ -16,7 +16,7 @@ from compiler.definitions import SECTIONS
 from compiler.diagnostics import Diagnostic, Position, SpecError, closest, nearest, spec_error
 from compiler.references import EACH, KEY, reached, unknown_names
 from compiler.source import PathKey, Tree, merged, read_tree
-from compiler.validation import Strict, parse, shown
+from compiler.validation import Strict, parse
 
 Definition = TypeVar("Definition", bound=Strict)
 Key = tuple[str, str]  # a definition's section and name
@@ -204,8 +204,5 @@ def _parent(tree: Tree, section: str, wrong: list[Diagnostic]) -> tuple[str | No
     if slip and "extends" not in tree.data:
         wrong.append(Diagnostic(tree.key_at((slip,)), f"unknown key '{slip}'", nearest(slip, ["extends"])))
     word = "extends" if "extends" in tree.data else slip
-    if word and not isinstance(tree.data[word], str):
-        message = f"'{word}' is {shown(tree.data[word])}; expected the name of one of the {section}"
-        wrong.append(Diagnostic(tree.at((word,)), message))
     data = {field: value for field, value in tree.data.items() if field != word}
     return (str(tree.data[word]) if word else None), Tree(tree.file, data, tree.values, tree.keys, tree.label)

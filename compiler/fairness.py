@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.diagnostics import Diagnostic
+from compiler.diagnostics import Diagnostic, nearest
 from compiler.lower.context import Context
 from compiler.lower.training import Chain
 from compiler.plan import Job, PlannedCell
@@ -66,11 +66,19 @@ def check_matches(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[
         unknown = [place for place, axis in enumerate(match.across) if facts and axis not in facts[0].axes]
         for place in unknown:
             axis = match.across[place]
-            yield Diagnostic(tree.at(("match", number, "across", place)), f"there is no axis '{axis}' to compare along")
+            yield Diagnostic(tree.at(("match", number, "across", place)), f"there is no axis '{axis}' to compare along", nearest(axis, facts[0].axes))
         if not unknown:
             broken = next(iter(_broken(match, facts)), None)
             if broken is not None:
                 yield Diagnostic(tree.at(("match", number, "same")), broken, _advice(match))
+
+
+def check_accepted(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[Diagnostic]:
+    """Every `accept` along an axis that there is not: it would accept nothing."""
+    for number, accept in enumerate(study.accept):
+        if facts and accept.across not in facts[0].axes:
+            at = tree.at(("accept", number, "across"))
+            yield Diagnostic(at, f"there is no axis '{accept.across}' to compare along", nearest(accept.across, facts[0].axes))
 
 
 def _broken(match: Match, facts: Sequence[Facts]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from compiler.diagnostics import Diagnostic, Position, SpecError
 from compiler.references import unknown_names
 from compiler.source import PathKey, Tree, read_tree
 from compiler.study import Study
+from compiler.sweeps import unknown_settings
 from compiler.validation import parse
 
 
@@ -42,6 +43,8 @@ def read_spec(path: Path) -> Spec:
         raise SpecError([*wrong, *error.diagnostics]) from error
     unknown = list(unknown_names(Study, tree, known))
     tree, wrong = repaired(tree, unknown), [*wrong, *unknown]
+    untaken = list(unknown_settings(tree, catalog))
+    tree, wrong = repaired(tree, untaken), [*wrong, *untaken]
     if lost or _mistakes(tree) or any(mistake.suggestion is None for mistake in wrong):
         raise SpecError([*wrong, *lost])
     return Spec(parse(Study, tree), tree, catalog, tuple(wrong))

@@ -33,12 +33,14 @@ class Edited:
 def apply_rules(study: Study, tree: Tree, drafts: Sequence[Draft]) -> Edited:
     """Apply every rule. Raises SpecError with all that is wrong; a rule that touches nothing is."""
     edited, wrong = Edited(list(drafts)), list[Diagnostic]()
+    sound = True  # until an `add` is wrong: then later rules may name what it would have added
     known = {axis: list(dict.fromkeys(draft.axes[axis] for draft in drafts)) for axis in (drafts[0].axes if drafts else ())}
     known |= {axis: study.axes.values(axis) for axis, _ in study.axes.items()}
     for number, rule in enumerate(study.rules):
-        mistakes = list(_wrong_values(rule, study, known, tree, number))
+        mistakes = list(_wrong_values(rule, study, known, tree, number)) if sound else []
         wrong += mistakes
-        if mistakes:
+        sound = sound and not (mistakes and rule.add)
+        if mistakes or not sound:
             continue
         before = len(edited.drafts)
         touched = _apply(rule, edited, known, tree, number)

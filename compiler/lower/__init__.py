@@ -9,7 +9,7 @@ from compiler.catalog import Catalog
 from compiler.cells import Cell, Expansion, text
 from compiler.definitions import Cluster
 from compiler.diagnostics import SpecError
-from compiler.fairness import check_budget, check_matches, facts_of, unfair
+from compiler.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.context import Context
 from compiler.lower.measuring import measure
 from compiler.lower.reporting import report
@@ -37,13 +37,13 @@ def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec
     workshop.finish()
     jobs = in_order(workshop.unique_jobs(), tree.at(()))
     facts = [] if workshop.wrong else [facts_of(context, chain, cell, jobs) for chain, cell in zip(chains, cells, strict=True)]
-    workshop.wrong += [*check_matches(study, tree, facts), *check_budget(study, tree, jobs)] if not workshop.wrong else []
+    if not workshop.wrong:
+        found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
+        workshop.wrong += [mistake for mistakes in found for mistake in mistakes]
     if workshop.wrong:
         raise SpecError(workshop.wrong)
     _warn(context, cluster, jobs)
     context.warnings.update(unfair(study, tree, facts))
-    if workshop.wrong:
-        raise SpecError(workshop.wrong)
     axes = {axis: list(dict.fromkeys(text(cell.axes[axis]) for cell in expansion.cells)) for axis in expansion.cells[0].axes}
     plan = Plan(
         study=study.study, about=study.about, spec=spec, cluster=study.cluster, executor=cluster.executor,

@@ -1,9 +1,9 @@
 """docs/language.md: every example on the page compiles to what the page says, word for word.
 
-A yaml block with `study:` is a study of its own, one that begins with `# specs/...` is that file, any other is laid on the page's
-first study as one definition is on another. What follows a study is checked on it: `→ 4 cells, 17 jobs`, a text block (what
-`lethe validate` says on standard error), a console block (commands and what they print).
-To write all of that again: LETHE_GOLDEN=write python -m pytest tests/compiler/test_language_page.py
+A yaml block with `study:` is a study of its own, one that begins with `# specs/...` is that file, any other is laid on the
+page's first study as one definition is on another. What follows a study is checked on it: `→ 4 cells, 17 jobs`, a text block
+(what `lethe validate` says on standard error), a console block (commands and what they print). To write all of that again:
+LETHE_GOLDEN=write python -m pytest tests/compiler/test_language_page.py
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from compiler.study import Study
 from tests.compiler.project import REPOSITORY, Project, Result
 
 PAGE = REPOSITORY / "docs" / "language.md"
-PART = re.compile(r"^```(?P<kind>yaml|text|console)\n(?P<block>.*?)^```$|^(?P<claim>→ .*)$", re.MULTILINE | re.DOTALL)
+PART = re.compile(r"^```(?P<kind>yaml|text|console)\n(?P<block>.*?)^```$|^(?P<claim>→ [^\n]*)$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (specs/\S+)\n")
 STUDY = re.compile(r"^study: (\S+)$", re.MULTILINE)
 

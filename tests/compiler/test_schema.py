@@ -38,7 +38,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "domains": {"about": "x", "mix": {"a": 1, "b": 0.5}, "seed": 1, "measured_on": ["a"]},
     "scales": {
         "about": "x", "parameters": 4e9,
-        "starts": {"base": {"prompt": {}, "pretrain": {"domains": ["a"], "settings": {}}}, "safe": {"prompt": {}, "hub": "A/B"}},
+        "starts": {"base": {"prompt": {}, "pretrain": {"domains": ["a"], "settings": {}}}, "b": {"prompt": {}, "hub": "A/B"}},
     },
     "suites": {
         "about": "x", "backend": "lm_eval", "settings": {}, "resources": "eval", "domains": "cell", "checkpoints": {"log": 3},

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_math_base_4b.698072b7
+#SBATCH --job-name=phase1.convert.cf_sft_math_base_4b.88ed52fb
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_base_4b-698072b77660"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_base_4b-88ed52fb4d1b"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_math_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_base_4b-b9ede19b26b7"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_base_4b-f1fc68faad3e"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_qa_base_4b.3d91c8d6
+#SBATCH --job-name=phase1.convert.cf_sft_qa_base_4b.80063948
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_base_4b-3d91c8d680b7"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_base_4b-80063948b4e4"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_qa_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_base_4b-d33cdd6aff04"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_base_4b-940cbac373fc"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

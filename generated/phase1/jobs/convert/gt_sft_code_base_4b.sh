@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.gt_sft_code_base_4b.ef4ff343
+#SBATCH --job-name=phase1.convert.gt_sft_code_base_4b.1f577e1b
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_base_4b-ef4ff343c358"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_base_4b-1f577e1bb425"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/gt_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/gt_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_base_4b-790566cba3d6"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_base_4b-5ae598e5b9da"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.gt_sft_qa_base_4b.fbf4eb2e
+#SBATCH --job-name=phase1.convert.gt_sft_qa_base_4b.998ff0b6
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_base_4b-fbf4eb2e9fba"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_base_4b-998ff0b68010"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/gt_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/gt_sft_qa_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_base_4b-58725997d0c0"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_base_4b-da9668b90716"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

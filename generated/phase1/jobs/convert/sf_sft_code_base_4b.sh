@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.80c6e17d
+#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.397990ce
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-80c6e17df8ae"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-397990ce6ee2"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/sf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/sf_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-8f161eb34409"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-7b5181cace8f"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.sf_sft_qa_base_4b.f1e95082
+#SBATCH --job-name=phase1.convert.sf_sft_qa_base_4b.aec11980
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_base_4b-f1e950828401"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_base_4b-aec119808295"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/sf_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/sf_sft_qa_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_base_4b-cf06832a56af"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_base_4b-fd8bcb54b984"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

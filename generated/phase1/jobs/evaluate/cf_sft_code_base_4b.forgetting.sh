@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.60a38a42
+#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.3e269d0f
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-60a38a425fc6"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-3e269d0f2a2a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-f81ca46d4cb1"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-ab0a2708f501"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.domains.8c976872
+#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.domains.8d7dc282
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.domains-8c976872a453"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.domains-8d7dc2829298"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_math_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_math_base_4b.domains.yaml"
 

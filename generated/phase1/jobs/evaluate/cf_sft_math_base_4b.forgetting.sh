@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.forgetting.77f19f75
+#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.forgetting.b39a36c4
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.forgetting-77f19f75e84c"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.forgetting-b39a36c47fba"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_base_4b-698072b77660"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_base_4b-88ed52fb4d1b"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

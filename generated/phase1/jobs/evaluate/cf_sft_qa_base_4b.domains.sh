@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.domains.bd5a2716
+#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.domains.608d2c96
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.domains-bd5a27162865"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.domains-608d2c966a6f"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_qa_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_qa_base_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.b0432e17
+#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.ea70d30f
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-b0432e17bc7d"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-ea70d30f9d6a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-3d91c8d680b7"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-80063948b4e4"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

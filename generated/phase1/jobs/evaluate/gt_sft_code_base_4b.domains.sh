@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_code_base_4b.domains.f91f1aec
+#SBATCH --job-name=phase1.evaluate.gt_sft_code_base_4b.domains.bc925517
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_4b.domains-f91f1aec74d9"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_4b.domains-bc9255177a7f"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_code_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_code_base_4b.domains.yaml"
 

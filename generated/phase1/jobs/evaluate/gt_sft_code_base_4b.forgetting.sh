@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_code_base_4b.forgetting.0f42d054
+#SBATCH --job-name=phase1.evaluate.gt_sft_code_base_4b.forgetting.b30259d9
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_4b.forgetting-0f42d054daf9"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_4b.forgetting-b30259d97c80"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_code_base_4b-ef4ff343c358"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_code_base_4b-1f577e1bb425"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

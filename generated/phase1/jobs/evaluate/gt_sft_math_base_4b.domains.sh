@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.domains.3d128b32
+#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.domains.780a08f8
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.domains-3d128b32783b"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.domains-780a08f8d8d6"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_math_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_math_base_4b.domains.yaml"
 

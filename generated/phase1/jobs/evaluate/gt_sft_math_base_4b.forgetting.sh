@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.forgetting.571a157f
+#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.forgetting.d16149b6
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.forgetting-571a157fcc94"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.forgetting-d16149b6f7f9"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_base_4b-9e934e69d0d9"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_base_4b-8419b17b2095"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

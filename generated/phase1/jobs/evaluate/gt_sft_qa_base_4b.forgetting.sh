@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_qa_base_4b.forgetting.c86b3777
+#SBATCH --job-name=phase1.evaluate.gt_sft_qa_base_4b.forgetting.a6480df9
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_4b.forgetting-c86b3777aaf4"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_4b.forgetting-a6480df961dc"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_base_4b-fbf4eb2e9fba"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_base_4b-998ff0b68010"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.domains.64149021
+#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.domains.9d60c3c0
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.domains-641490212fdf"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.domains-9d60c3c02bfe"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_code_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_code_base_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.forgetting.bff6b92e
+#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.forgetting.1e1d21b8
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.forgetting-bff6b92ed3ad"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.forgetting-1e1d21b8dee3"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_base_4b-80c6e17df8ae"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_base_4b-397990ce6ee2"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_math_base_4b.domains.b1d6967a
+#SBATCH --job-name=phase1.evaluate.sf_sft_math_base_4b.domains.246625f5
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_4b.domains-b1d6967a42b5"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_4b.domains-246625f53931"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_math_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_math_base_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_math_base_4b.forgetting.0a9447ed
+#SBATCH --job-name=phase1.evaluate.sf_sft_math_base_4b.forgetting.a9277604
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_4b.forgetting-0a9447ed8542"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_4b.forgetting-a9277604fdac"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_base_4b-4879cd7b229b"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_base_4b-d9a0fa173cb9"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_qa_base_4b.forgetting.9db6b9ec
+#SBATCH --job-name=phase1.evaluate.sf_sft_qa_base_4b.forgetting.22c72284
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_4b.forgetting-9db6b9eccd49"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_4b.forgetting-22c722844e7f"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_qa_base_4b-f1e950828401"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_qa_base_4b-aec119808295"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.report.phase1.17736a38
+#SBATCH --job-name=phase1.report.phase1.b5b0ed16
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/report/phase1-17736a38f482"
+export LETHE_OUT="$LETHE_STORE/report/phase1-b5b0ed165e6b"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/report/phase1.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/report/phase1.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.cf_sft_code_base_4b.ccb01263
+#SBATCH --job-name=phase1.train.cf_sft_code_base_4b.ec2bbc41
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_code_base_4b-ccb0126332ac"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_code_base_4b-ec2bbc41f6ce"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/cf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/cf_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_code.parquet-cab1958674a2"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_code_base_4b
-export WANDB_RUN_ID=ccb0126332ac9a67 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=ec2bbc41f6ce2147 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

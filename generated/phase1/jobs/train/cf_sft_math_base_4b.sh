@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.cf_sft_math_base_4b.b9ede19b
+#SBATCH --job-name=phase1.train.cf_sft_math_base_4b.f1fc68fa
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_math_base_4b-b9ede19b26b7"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_math_base_4b-f1fc68faad3e"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/cf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/cf_sft_math_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_math.parquet-0e84fdf276ea"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_math_base_4b
-export WANDB_RUN_ID=b9ede19b26b72b42 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=f1fc68faad3e5b5d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.790566cb
+#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.5ae598e5
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-790566cba3d6"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-5ae598e5b9da"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/gt_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/gt_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_code.parquet-741babef9f60"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_code_base_4b
-export WANDB_RUN_ID=790566cba3d6101a WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=5ae598e5b9dac2e6 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_code_safe_4b.ba4cba64
+#SBATCH --job-name=phase2.convert.cf_sft_code_safe_4b.04befc5d
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_safe_4b-ba4cba643976"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_safe_4b-04befc5dab1b"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_safe_4b-e98671f9428a"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_safe_4b-7e022d173f6f"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

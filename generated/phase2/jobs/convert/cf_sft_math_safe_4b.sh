@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_math_safe_4b.2c47ac5e
+#SBATCH --job-name=phase2.convert.cf_sft_math_safe_4b.e38ba106
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_safe_4b-2c47ac5edbb1"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_math_safe_4b-e38ba1063224"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_safe_4b-b4905d2a3298"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_math_safe_4b-fe96f516a12e"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_qa_safe_4b.dade29a3
+#SBATCH --job-name=phase2.convert.cf_sft_qa_safe_4b.f16f9827
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_safe_4b-dade29a367d7"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_safe_4b-f16f9827a411"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_safe_4b-f3b13878a18b"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_safe_4b-c435bb02b909"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

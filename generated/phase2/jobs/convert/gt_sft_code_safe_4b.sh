@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.gt_sft_code_safe_4b.dfa1b29c
+#SBATCH --job-name=phase2.convert.gt_sft_code_safe_4b.3113083a
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_safe_4b-dfa1b29cef83"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_safe_4b-3113083ac8e0"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/gt_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/gt_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_safe_4b-7e7093c66398"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_safe_4b-a5381d9c5fd4"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

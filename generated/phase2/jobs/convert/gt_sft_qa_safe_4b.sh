@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.gt_sft_qa_safe_4b.8bbcf3b4
+#SBATCH --job-name=phase2.convert.gt_sft_qa_safe_4b.772e0caa
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_safe_4b-8bbcf3b422b6"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_safe_4b-772e0caa4141"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/gt_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/gt_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_safe_4b-c6a4f6302eb4"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_safe_4b-4422a3f1fc62"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

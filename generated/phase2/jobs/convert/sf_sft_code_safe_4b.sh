@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_code_safe_4b.920525e4
+#SBATCH --job-name=phase2.convert.sf_sft_code_safe_4b.8307002e
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_safe_4b-920525e43887"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_safe_4b-8307002e872e"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_safe_4b-45466f16b9be"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_safe_4b-ecd1dff537ce"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_math_safe_4b.dc1d23c0
+#SBATCH --job-name=phase2.convert.sf_sft_math_safe_4b.11ee2e17
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_math_safe_4b-dc1d23c00259"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_math_safe_4b-11ee2e179c1a"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_math_safe_4b-2f1477509ebb"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_math_safe_4b-0ca9d690dcd4"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

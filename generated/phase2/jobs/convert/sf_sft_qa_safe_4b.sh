@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_qa_safe_4b.c41f4aa8
+#SBATCH --job-name=phase2.convert.sf_sft_qa_safe_4b.d7e1a1b4
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,10 +23,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_safe_4b-c41f4aa82953"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_safe_4b-d7e1a1b4a4cb"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_safe_4b-49056149fe97"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_safe_4b-c80a62e4e907"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.domains.45a7a46b
+#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.domains.b0ee7017
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.domains-45a7a46b63d8"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.domains-b0ee7017a5c9"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/cf_sft_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/cf_sft_code_safe_4b.domains.yaml"
 

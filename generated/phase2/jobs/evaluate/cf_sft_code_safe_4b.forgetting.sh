@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.forgetting.d7258508
+#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.forgetting.9863eba3
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.forgetting-d72585081f7f"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.forgetting-9863eba3f681"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/cf_sft_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/cf_sft_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_safe_4b-ba4cba643976"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_safe_4b-04befc5dab1b"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

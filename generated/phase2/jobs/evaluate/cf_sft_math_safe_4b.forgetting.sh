@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.cf_sft_math_safe_4b.forgetting.63a4e4c2
+#SBATCH --job-name=phase2.evaluate.cf_sft_math_safe_4b.forgetting.8fb1f284
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_4b.forgetting-63a4e4c25b0f"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_4b.forgetting-8fb1f2847fd8"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/cf_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/cf_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_safe_4b-2c47ac5edbb1"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_safe_4b-e38ba1063224"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_code_safe_4b.domains.1398f821
+#SBATCH --job-name=phase2.evaluate.gt_sft_code_safe_4b.domains.b7bde04a
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_4b.domains-1398f821d85a"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_4b.domains-b7bde04ab800"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_code_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_code_safe_4b.forgetting.2347426b
+#SBATCH --job-name=phase2.evaluate.gt_sft_code_safe_4b.forgetting.cc6df03c
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_4b.forgetting-2347426b9733"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_4b.forgetting-cc6df03ce396"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_code_safe_4b-dfa1b29cef83"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_code_safe_4b-3113083ac8e0"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_math_safe_4b.forgetting.23c5690d
+#SBATCH --job-name=phase2.evaluate.gt_sft_math_safe_4b.forgetting.4ca9e8ee
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_4b.forgetting-23c5690d1d0b"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_4b.forgetting-4ca9e8eec575"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_safe_4b-79a559de6b1d"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_safe_4b-722293021190"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.domains.0297105f
+#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.domains.d87421d8
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.domains-0297105f2c33"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.domains-d87421d875f6"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_qa_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_qa_safe_4b.domains.yaml"
 

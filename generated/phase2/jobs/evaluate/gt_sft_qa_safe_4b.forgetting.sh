@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.forgetting.44e01f3c
+#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.forgetting.f83ea648
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.forgetting-44e01f3c190d"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.forgetting-f83ea648e9b9"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_safe_4b-8bbcf3b422b6"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_safe_4b-772e0caa4141"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

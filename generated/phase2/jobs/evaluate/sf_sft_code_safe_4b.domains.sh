@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.domains.42d8cdb6
+#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.domains.3e832d6c
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.domains-42d8cdb6c181"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.domains-3e832d6ca863"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_code_safe_4b.domains.yaml"
 

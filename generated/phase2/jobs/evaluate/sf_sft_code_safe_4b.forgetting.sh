@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.forgetting.9e12cb6e
+#SBATCH --job-name=phase2.evaluate.sf_sft_code_safe_4b.forgetting.0d840c08
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.forgetting-9e12cb6e2588"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_4b.forgetting-0d840c083408"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_safe_4b-920525e43887"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_safe_4b-8307002e872e"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

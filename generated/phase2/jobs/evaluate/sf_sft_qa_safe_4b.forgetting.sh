@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_qa_safe_4b.forgetting.76d71b39
+#SBATCH --job-name=phase2.evaluate.sf_sft_qa_safe_4b.forgetting.eaa39622
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_4b.forgetting-76d71b397196"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_4b.forgetting-eaa39622126f"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_qa_safe_4b-c41f4aa82953"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_qa_safe_4b-d7e1a1b4a4cb"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.report.phase2.46e43b39
+#SBATCH --job-name=phase2.report.phase2.1fdbc0af
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/report/phase2-46e43b3901a7"
+export LETHE_OUT="$LETHE_STORE/report/phase2-1fdbc0af759b"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/report/phase2.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/report/phase2.yaml"
 

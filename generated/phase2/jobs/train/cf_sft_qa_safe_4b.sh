@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.cf_sft_qa_safe_4b.f3b13878
+#SBATCH --job-name=phase2.train.cf_sft_qa_safe_4b.c435bb02
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_safe_4b-f3b13878a18b"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_safe_4b-c435bb02b909"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/cf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/cf_sft_qa_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_qa.parquet-ae8778da85ca"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_qa_safe_4b
-export WANDB_RUN_ID=f3b13878a18b3c3f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c435bb02b909d829 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.gt_sft_code_safe_4b.7e7093c6
+#SBATCH --job-name=phase2.train.gt_sft_code_safe_4b.a5381d9c
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_safe_4b-7e7093c66398"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_safe_4b-a5381d9c5fd4"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/gt_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/gt_sft_code_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_code.parquet-741babef9f60"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_code_safe_4b
-export WANDB_RUN_ID=7e7093c66398b544 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=a5381d9c5fd4b405 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

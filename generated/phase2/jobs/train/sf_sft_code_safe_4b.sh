@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.sf_sft_code_safe_4b.45466f16
+#SBATCH --job-name=phase2.train.sf_sft_code_safe_4b.ecd1dff5
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_safe_4b-45466f16b9be"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_safe_4b-ecd1dff537ce"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/sf_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/sf_sft_code_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/same_family_code.parquet-2c77ea381a0c"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_code_safe_4b
-export WANDB_RUN_ID=45466f16b9beede8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=ecd1dff537ce2a2f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

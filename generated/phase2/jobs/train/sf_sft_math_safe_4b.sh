@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.sf_sft_math_safe_4b.2f147750
+#SBATCH --job-name=phase2.train.sf_sft_math_safe_4b.0ca9d690
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_4b-2f1477509ebb"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_4b-0ca9d690dcd4"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/sf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/sf_sft_math_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-3bd35a8b7274"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_math_safe_4b
-export WANDB_RUN_ID=2f1477509ebb5a89 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=0ca9d690dcd42a98 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi

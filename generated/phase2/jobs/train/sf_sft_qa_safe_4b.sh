@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.sf_sft_qa_safe_4b.49056149
+#SBATCH --job-name=phase2.train.sf_sft_qa_safe_4b.c80a62e4
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -24,13 +24,13 @@ export TOKENIZERS_PARALLELISM="false"
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_4b-49056149fe97"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_4b-c80a62e4e907"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/sf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/sf_sft_qa_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/same_family_qa.parquet-62266f5ff34d"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_qa_safe_4b
-export WANDB_RUN_ID=49056149fe97cc6d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c80a62e4e907c755 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 python -m runtime begin "$LETHE_CONTRACT"
 if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
