@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.environment import TemplateExpression
 from pydantic import Field
 
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
@@ -79,8 +80,7 @@ class Part:
         values = {**execution.data, **settings.data}
         found = []
         for rule in self.rules:
-            holds = environment().compile_expression(rule.that)
-            if not holds(settings=settings.data, execution=execution.data):
+            if not _expression(rule.that)(settings=settings.data, execution=execution.data):
                 at = (settings if rule.at in settings.data else execution).at((rule.at,))
                 message = f"'{rule.at}' of the {whose} is {shown(values.get(rule.at))}"
                 found.append(Diagnostic(at, message, rule.otherwise))
@@ -110,6 +110,11 @@ def environment() -> Environment:
     )  # fmt: skip
     found.filters.update(yaml=yaml_flow, block=yaml_block, sh=shell_word, expanded=shell_expanded)
     return found
+
+
+@cache
+def _expression(text: str) -> TemplateExpression:
+    return environment().compile_expression(text)
 
 
 def part(backend: str, what: str, asked: Position) -> Part:

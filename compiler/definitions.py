@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator, with_config
+from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
 from compiler.references import Refers
 from compiler.slurm import memory, time_limit
@@ -217,6 +218,20 @@ class Trained(Strict):
     """The start it begins from."""
 
 
+@with_config(ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
+class Prompt(TypedDict):
+    """How a model is asked."""
+
+    template: Literal["plain", "chat"]
+    """plain: 'Q: ...', 'A:'; chat: the chat template of the model's tokenizer."""
+    thinking: bool
+    """Whether a chat answer may begin with reasoning; without, an empty reasoning block precedes it."""
+    system: NotRequired[Annotated[str, Field(min_length=1)]]
+    """What a chat begins with where a conversation has no system prompt."""
+    date: NotRequired[Annotated[str, Field(min_length=1)]]
+    """The date that the chat template shows, so that prompts are the same on any day."""
+
+
 class Start(Strict):
     """One model to begin from: a hub model at a revision, or one that the plan trains."""
 
@@ -224,7 +239,7 @@ class Start(Strict):
     """The model's name on the hub."""
     revision: str | None = None
     """A commit, tag or branch."""
-    prompt: Settings
+    prompt: Prompt
     """How it is asked: the template, and whether it thinks first."""
     pretrain: Pretrain | None = None
     """Trained by the plan, on whole rows."""

@@ -109,21 +109,20 @@ def spec_error(position: Position, message: str, hint: str = "") -> SpecError:
 def nearest(name: str, valid: Iterable[str], said: Iterable[str] = ()) -> Hint:
     """A hint that names the valid word nearest to `name`, or all of them when none is near.
 
-    `said` are the words that are there already: they can hardly be meant.
+    `said` are the words that are there already: of two that are near, the other one is meant.
     """
-    words = sorted(set(valid))
-    close = closest(name, sorted({*words} - {*said})) or closest(name, words)
-    if close:
-        return Hint(f"did you mean '{close}'?", close)
+    words, there = sorted(set(valid)), {*said}
+    slips = [word for word in words if one_slip(name, word)]
+    for near in ([word for word in slips if word not in there], slips, [word for word in words if word not in there], words):
+        found = difflib.get_close_matches(name, near, n=1, cutoff=0.0 if slips else 0.6)
+        if found:
+            return Hint(f"did you mean '{found[0]}'?", found[0])
     return Hint(f"valid here: {', '.join(words)}" if words else "")
 
 
 def closest(name: str, valid: Iterable[str]) -> str | None:
     """The valid word that `name` most likely stands for: one slip of the keyboard away, else one that looks like it."""
-    words = sorted(set(valid))
-    slips = [word for word in words if one_slip(name, word)]
-    found = difflib.get_close_matches(name, slips or words, n=1, cutoff=0.0 if slips else 0.6)
-    return found[0] if found else None
+    return nearest(name, valid).suggestion
 
 
 def one_slip(one: str, other: str) -> bool:

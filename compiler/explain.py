@@ -103,7 +103,8 @@ def leaves(data: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 def _chain(tree: Tree, field: tuple[str, ...], value: Any, given: Mapping[str, str]) -> tuple[Said, ...]:
     """What the layers of a job's tree say; what is in none of them was given by the compiler, or is a default."""
     group, name = field[:2]
-    if group != "settings" or name not in given or (name,) in tree.keys:
+    asked_for = name in given if group == "settings" else field[:2] in DERIVED
+    if not asked_for or (name,) in tree.keys:
         said = tuple(Said(label or "the compiler", _place(at), found) for label, at, found in tree.chain(field[1:]))
         if said:
             return said

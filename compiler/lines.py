@@ -38,9 +38,8 @@ class Decided:
 def deciding(data: Any, render: Render, index: int, allowed: Callable[[Path], Sequence[Any]]) -> list[Decided]:
     """Which of the values in `data`, nested mappings and lists, decide line `index` (from 0) of what `render` makes of it.
 
-    `data` maps names to mappings of values. `allowed` are other values that may stand at a path, where they are known. A
-    mapping
-    counts only where none of its own values does: without it, the line is not there.
+    `data` maps names to mappings of values. `allowed` are other values that may stand at a path, where they are known.
+    A mapping counts only where none of its own values does: without it, the line is not there.
     """
     before = render(data).splitlines()
 

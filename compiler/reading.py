@@ -43,7 +43,7 @@ def read_spec(path: Path) -> Spec:
         raise SpecError([*wrong, *error.diagnostics]) from error
     unknown = list(unknown_names(Study, tree, known))
     tree, wrong = repaired(tree, unknown), [*wrong, *unknown]
-    untaken = list(unknown_settings(tree, catalog))
+    untaken = [] if lost else list(unknown_settings(tree, catalog))
     tree, wrong = repaired(tree, untaken), [*wrong, *untaken]
     if lost or _mistakes(tree) or any(mistake.suggestion is None for mistake in wrong):
         raise SpecError([*wrong, *lost])

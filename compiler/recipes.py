@@ -73,11 +73,12 @@ def _parts(
 def steps(method: Method, read: Sequence[Source]) -> Iterator[Step]:
     """Every training in order: all stages on each source, then `finish` on the last one."""
     for source in read:
-        last = len(method.stages) - 1
-        for number, stage in enumerate(method.stages):
-            for turn in range(stage.repeat):
-                ends = number == last and turn == stage.repeat - 1
-                yield Step(stage, ("stages", number), turn, source, ends)
-    for number, stage in enumerate(method.finish):
+        yield from _steps("stages", method.stages, source)
+    yield from _steps("finish", method.finish, read[-1])
+
+
+def _steps(field: str, stages: Sequence[Stage], source: Source) -> Iterator[Step]:
+    for number, stage in enumerate(stages):
         for turn in range(stage.repeat):
-            yield Step(stage, ("finish", number), turn, read[-1], number == len(method.finish) - 1)
+            ends = number == len(stages) - 1 and turn == stage.repeat - 1
+            yield Step(stage, (field, number), turn, source, ends)

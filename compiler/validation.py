@@ -7,13 +7,14 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+from typing_extensions import is_typeddict
 
 from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, one_slip
 from compiler.source import PathKey, Tree
@@ -269,19 +270,22 @@ def _fields_at(model: type[BaseModel], path: PathKey) -> dict[str, FieldInfo]:
     kinds: list[Any] = [model]
     for step in path:
         kinds = [inner for kind in kinds for inner in _step(kind, step)]
-    return {name: field for kind in kinds if _is_model(kind) for name, field in _keys(kind).items()}
+    return {name: field for kind in kinds for name, field in _keys(kind).items()}
 
 
 @cache
-def _keys(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    """A model's fields as the YAML calls them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+def _keys(kind: Any) -> Mapping[str, FieldInfo]:
+    """The fields of a model or a typed mapping, as the YAML calls them; none of any other type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {field.alias or name: field for name, field in kind.model_fields.items()}
+    hints = get_type_hints(kind, include_extras=True) if is_typeddict(kind) else {}
+    return {name: FieldInfo.from_annotation(hint) for name, hint in hints.items() if not name.startswith("__")}
 
 
 def _step(kind: Any, step: str | int) -> list[Any]:
-    if _is_model(kind):
-        field = _keys(kind).get(str(step))
-        return _members(field.annotation) if field else []
+    field = _keys(kind).get(str(step))
+    if field:
+        return _members(field.annotation)
     arguments = get_args(kind)
     return _members(arguments[-1]) if get_origin(kind) in (dict, list) else []
 
@@ -293,11 +297,6 @@ def _members(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         return [inner for member in get_args(annotation) for inner in _members(member)]
     return [annotation]
-
-
-@cache
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _about(field: FieldInfo | None) -> str:

@@ -25,6 +25,13 @@ MANIFEST = Path(__file__).parent.parent / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
 
+# Who gives a value that no definition sets.
+GIVERS: Mapping[str, str] = {
+    "prompt": "the cell's start", "grader": "the cell's domain", "domain": "the cell's domain", "tasks": "the suite's domains",
+    "suite": "the study's suites", "step": "who reads the checkpoint", "type": "the dataset", "format": "the trainer's backend",
+    "devices": "the cluster's resources", "report_to": "the study's tracking", "keep": "who reads the checkpoints",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Request:
@@ -92,8 +99,10 @@ class Workshop:
         job = _unrendered(request, part) if self.wrong else self._rendered(request, part, settings, execution, resources)
         twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
         self.jobs[request.id] = twin
+        if twin.settings != job.settings:
+            raise RuntimeError(f"the config of {part.backend}'s {part.what} leaves out what {twin.id} and {job.id} differ in")
         if twin is job:
-            self.sources[job.id] = self._sources(request, settings, execution, part)
+            self.sources[job.id] = self._sources(request, settings, execution)
         return twin
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
@@ -126,10 +135,9 @@ class Workshop:
         """Whether a backend has a part of that name."""
         return backends.exists(backend, what)
 
-    def _sources(self, request: Request, settings: Tree, execution: Tree, part: backends.Part) -> Sources:
+    def _sources(self, request: Request, settings: Tree, execution: Tree) -> Sources:
         place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
-        given = {name: request.whose for name in request.given if name in part.takes("settings")}
-        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), given)
+        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), GIVERS)
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
@@ -205,7 +213,7 @@ def _edge(name: str, made: Job, *, required: bool) -> Edge:
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:
     """`tree` with those given values that the backend's schema knows and the tree does not set itself."""
     extra = {name: value for name, value in given.items() if name in taken and name not in tree.data}
-    return Tree(tree.file, {**tree.data, **extra}, tree.values, tree.keys)
+    return replace(tree, data={**tree.data, **extra})
 
 
 def _unrendered(request: Request, part: backends.Part) -> Job:

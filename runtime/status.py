@@ -109,7 +109,7 @@ def states_of(study: _Study) -> list[State]:
 
 def _is_done(study: _Study, job: Mapping[str, Any]) -> bool:
     out = _out(study, job)
-    return markers.is_done(out, job["fingerprint"]) and not steps.missing_in(out, job.get("steps", ()))
+    return markers.is_done(out, job["fingerprint"]) and not steps.missing_in(out, job.get("execution", {}).get("keep") or ())
 
 
 def _out(study: _Study, job: Mapping[str, Any]) -> Path:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtime.manifest import manifest
+
 REPOSITORY = Path(__file__).parent.parent
 MAKE_TRACES = 'echo "{\\"id\\": \\"$LETHE_OUT\\"}" > "$LETHE_OUT/traces.jsonl"'
 QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
@@ -78,7 +80,7 @@ class Tree:
             "study": self.study,
             "job": job,
             "kind": kind,
-            "code": 1,
+            "code": manifest()["kinds"].get(kind, {}).get("version", 1),
             "fingerprint": fingerprint,
             "cell": None,
             "config": f"configs/{job}.yaml",
@@ -89,7 +91,8 @@ class Tree:
         self._write(f"jobs/{job}.json", json.dumps(contract, indent=2) + "\n")
         self._write(f"jobs/{job}.sh", self._script(job, fingerprint, body, bracket))
         edges = [{"name": f"in{n}", "job": item["job"], "required": item["required"]} for n, item in enumerate(inputs)]
-        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges, "steps": [*steps]}
+        self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges}
+        self.jobs[job]["execution"] = {"keep": [*steps]} if steps else {}
         kept = ["steps", *map(str, steps)] if steps else []
         words = [*kept, *(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
         self.lines.append(" ".join(["submit", job, fingerprint, *words]))

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from runtime.report.compare import Comparison, Level, Outcome
+from runtime.report.compare import Comparison, Level
 from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Effect, Report, Result, Section, Summary
 from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
 
 WIDTH = 100
+MOST_REASONS = 20
 TRAINED = "◆"
 COLOURS = {GAIN: "\x1b[34m", LOSS: "\x1b[33m", "MISSING": "\x1b[2m", "ERROR": "\x1b[31m"}
 COLOURED = re.compile(rf"{GAIN} *[\d.+−]+|{LOSS} *[\d.+−]+|MISSING|ERROR")  # noqa: RUF001  (the minus sign of `points`)
@@ -60,17 +61,19 @@ def _tables(report: Report, section: Section) -> list[list[str]]:
 
 
 def _along(report: Report, section: Section) -> list[list[str]]:
-    """The points of each cell, and after them its end, on the suites that are measured at any point."""
-    points = [(cell, point) for cell in section.cells if cell.points for point in (*cell.points, None)]
+    """Each cell's points, and after them its end, on the suites that are measured at any point."""
     found = {(r.cell.id, r.point and r.point.place, r.suite.name): r for r in section.all_results}
     measured = {result.suite.name for result in section.along}
-    labels = _aligned([(printable(c.method), printable(own_label(c)), printable(p.label if p else "end")) for c, p in points])
-    columns = {
-        suite.name: _column(suite.name, [found.get((c.id, p and p.place, suite.name)) for c, p in points])
-        for suite in report.settings.suites
-        if suite.name in measured
-    }
-    return _side_by_side(f"along the way, {_title(section)}", labels, columns) if columns else []
+    labels: list[str] = []
+    columns: dict[str, list[str]] = {suite.name: [] for suite in report.settings.suites if suite.name in measured}
+    for cell in (cell for cell in section.cells if cell.points):
+        stops = (*cell.points, None)
+        labels += [printable(f"{cell.method} {own_label(cell)}"), *(f"  {printable(p.label if p else 'end')}" for p in stops)]
+        for suite, entries in columns.items():
+            entries += ["", *(_entry(found.get((cell.id, p and p.place, suite))) for p in stops)]
+    heads = {suite: _heading(suite, [r for r in section.along if r.suite.name == suite]) for suite in columns}
+    whole = {suite: [*heads[suite], *entries] for suite, entries in columns.items()}
+    return _side_by_side(f"along the way, {_title(section)}", labels, whole) if columns else []
 
 
 def _backward(section: Section) -> list[list[str]]:
@@ -125,13 +128,17 @@ def _table(title: str, labels: Sequence[str], label_width: int, columns: Mapping
 
 
 def _column(suite: str, results: Sequence[Result | None]) -> list[str]:
-    """A suite's name, its items, the score of the start, and one entry a row; None is not planned."""
-    outcomes = [result.outcome for result in results if result is not None]
+    """The heading of a suite, and one entry a row; None is not planned."""
+    return [*_heading(suite, [result for result in results if result]), *map(_entry, results)]
+
+
+def _heading(suite: str, results: Sequence[Result]) -> list[str]:
+    """A suite's name, its items, and the score of the start."""
+    outcomes = [result.outcome for result in results]
     name = printable(suite)
     items = _same([str(outcome.n) for outcome in outcomes if not isinstance(outcome, Problem)])
     before = _same([percent(outcome.before) for outcome in outcomes if isinstance(outcome, Comparison)])
-    heading = [f" {name if len(name) <= 18 else name[:17] + '…'}", f" {items:>5}", f" {before:>5}"]
-    return [*heading, *(_entry(result.outcome, result.trained) if result else " not planned" for result in results)]
+    return [f" {name if len(name) <= 18 else name[:17] + '…'}", f" {items:>5}", f" {before:>5}"]
 
 
 def _same(values: Sequence[str]) -> str:
@@ -139,8 +146,10 @@ def _same(values: Sequence[str]) -> str:
     return "-" if not values else values[0] if len(set(values)) == 1 else "varies"
 
 
-def _entry(outcome: Outcome, trained: bool) -> str:
-    flag = TRAINED if trained else " "
+def _entry(result: Result | None) -> str:
+    if result is None:
+        return " not planned"
+    flag, outcome = TRAINED if result.trained else " ", result.outcome
     if isinstance(outcome, Problem):
         return f"{flag} {outcome.status.upper()}"
     if isinstance(outcome, Level):
@@ -156,10 +165,16 @@ def _problems(report: Report) -> list[str]:
     lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
     planned = Counter(result.where for result in report.results)
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
-    for (status, why), group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why)):
+    reasons = [(key, list(group)) for key, group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why))]
+    for (status, why), group in reasons[:MOST_REASONS]:
         line = f"{status.upper()} {_cells_and_suites([result for result, _ in group], planned)}: {printable(why)}"
-        lines += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-    return lines
+        lines += _wrapped(line)
+    more = len(reasons) - MOST_REASONS
+    return [*lines, f"  and {more} reasons more, all in report.html"] if more > 0 else lines
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _cells_and_suites(results: Sequence[Result], planned: Mapping[str, int]) -> str:
@@ -175,7 +190,8 @@ def _suites(results: Sequence[Result], planned: int) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    return ["to bear in mind:", *(f"  {printable(note)}" for note in report.notes)] if report.notes else []
+    lines = [line for note in report.notes for line in _wrapped(printable(note))]
+    return ["to bear in mind:", *lines] if lines else []
 
 
 def _verdicts(report: Report, section: Section) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from compiler.backends import part
-from compiler.catalog import Algorithm, Cluster, Dataset, Domain, Method, Scale, Suite, Teacher
+from compiler.definitions import Algorithm, Cluster, Dataset, Domain, Method, Scale, Suite, Teacher
 from tests.backends import catalog
 
 CATALOG = catalog.catalog()
@@ -67,7 +67,7 @@ def test_a_traces_model_is_the_start_or_a_teacher_and_fits_its_gpus() -> None:
     for name in CATALOG.names("datasets"):
         traces = CATALOG.get(Dataset, name, HERE).traces
         if traces and traces.backend == "vllm":
-            assert traces.model == "start" or CATALOG.get(Teacher, traces.model, HERE).hub
+            assert traces.model in ("start", "previous") or CATALOG.get(Teacher, traces.model, HERE).hub
             assert traces.execution["tensor_parallel"] <= mila.resources[traces.resources].gpus
 
 

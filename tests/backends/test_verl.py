@@ -95,7 +95,7 @@ SFT_PLACES = {
     "data.train_files": "/store/data/train.parquet", "data.ignore_input_ids_mismatch": False, "data.use_dynamic_bsz": False,
     "optim.lr": 1e-5, "optim.lr_scheduler_type": "cosine", "optim.lr_warmup_steps_ratio": 0.05, "optim.weight_decay": 0.01,
     "optim.betas": [0.9, 0.999], "optim.clip_grad": 1.0, "optim.override_optimizer_config": {"eps": 1e-8},
-    "engine.model_dtype": "fp32", "engine.dtype": "bfloat16", "engine.seed": 1,
+    "engine.model_dtype": "fp32", "engine.dtype": "bfloat16", "engine.seed": 42,
     "model.path": "/store/start", "model.use_remove_padding": False, "model.lora_rank": 0,
     "model.override_config": {"attn_implementation": "sdpa"},
     "trainer.total_epochs": 3, "trainer.total_training_steps": None, "trainer.save_freq": 100, "trainer.n_gpus_per_node": 2,

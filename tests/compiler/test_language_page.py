@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from compiler.definitions import SECTIONS
+from compiler import definitions, study
 from compiler.source import merged, read_tree
-from compiler.study import Study
+from compiler.text import yaml_block
+from compiler.validation import Strict
 from tests.compiler.project import REPOSITORY, Project, Result
 
 PAGE = REPOSITORY / "docs" / "language.md"
@@ -103,7 +104,7 @@ def laid_on(base: str, fragment: str, folder: Path) -> str:
         path.unlink()
     if not set(trees[0].data) & set(trees[1].data):
         return f"{base}{fragment}"
-    return json.dumps(merged(*trees).data)
+    return yaml_block(merged(*trees).data)
 
 
 def outcome(project: Project, spec: str, part: Part) -> str:
@@ -158,9 +159,23 @@ def test_the_page_has_no_block_that_nobody_checks() -> None:
     assert {fence for fence in fences if fence} == {"yaml", "text", "console"}
 
 
-def test_every_key_of_a_study_and_every_section_of_a_catalog_is_shown() -> None:
+def models() -> list[type[Strict]]:
+    """Every type of the language: a study, what it holds, and what a catalog can define."""
+    return [found for module in (study, definitions) for found in vars(module).values() if is_model(found, module.__name__)]
+
+
+def is_model(found: object, module: str) -> bool:
+    return isinstance(found, type) and issubclass(found, Strict) and found.__module__ == module
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_the_page_names_every_key_of_the_language(model: type[Strict]) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    shown = "\n".join(part.text for part in parts(page))
-    keys = {field.alias or name for name, field in Study.model_fields.items()}
-    assert {key for key in keys if not re.search(rf"^{key}:", shown, re.MULTILINE)} == set()
-    assert {section for section in SECTIONS if f"`{section}`" not in page} == set()
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    assert [key for key in keys if not re.search(rf"\b{key}\b", page)] == []
+
+
+def test_every_key_of_a_study_stands_in_an_example() -> None:
+    shown = "\n".join(part.text for part in parts(PAGE.read_text(encoding="utf-8")) if part.kind == "example")
+    keys = [field.alias or name for name, field in study.Study.model_fields.items()]
+    assert [key for key in keys if not re.search(rf"^{key}:", shown, re.MULTILINE)] == []

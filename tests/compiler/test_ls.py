@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.selection import RESULTS
+from runtime import markers
 from runtime.status import STATES
 from tests.compiler.project import Project, descendants
 
@@ -24,7 +25,9 @@ RECIPES = "catalog/recipes.yaml"
 
 def rows(project: Project, *words: str) -> list[dict[str, Any]]:
     """What `lethe ls --json` lists."""
-    result = project.lethe("ls", "--json", "--allow-empty", "specs/toy.yaml", *words)
+    options = [word for word in words if word.startswith("--")]
+    others = [word for word in words if not word.startswith("--")]
+    result = project.lethe("ls", "--json", "--allow-empty", *options, "specs/toy.yaml", *others)
     assert result.code == 0, result.out + result.err
     found: list[dict[str, Any]] = json.loads(result.out)
     return found
@@ -57,10 +60,10 @@ def test_a_line_has_job_kind_cell_and_state_in_columns(shared: Project) -> None:
     assert (result.code, result.err) == (0, "")
     assert result.out == (
         "prepare/facts                           prepare   -                       unchanged\n"
-        "train/gt_sft_facts_base_nano            train     2 cells                 unchanged\n"
+        "train/gt_sft_facts_base_nano            train     gt_sft_facts_base_nano  unchanged\n"
         "evaluate/gt_sft_facts_base_nano.skills  evaluate  gt_sft_facts_base_nano  unchanged\n"
         "evaluate/gt_sft_facts_base_nano.harm    evaluate  gt_sft_facts_base_nano  unchanged\n"
-    ).replace("train     2 cells               ", "train     gt_sft_facts_base_nano")
+    )
 
 
 def test_a_comma_is_and_several_words_are_or(shared: Project) -> None:
@@ -115,8 +118,12 @@ def test_what_serves_the_whole_study_is_of_no_cell(shared: Project) -> None:
     }
 
 
-@given(st.sampled_from(["prepare/sums", "pretrain/safe_nano", "stage:build", "method:staged"]), st.integers(0, 4), st.integers(0, 4))
-@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from(["prepare/sums", "pretrain/safe_nano", "stage:build", "method:staged"]),
+    st.integers(0, 4),
+    st.integers(0, 4),
+)
+@settings(deadline=None, max_examples=12)
 def test_steps_up_and_down_are_distances_in_the_plan(shared: Project, word: str, up: int, down: int) -> None:
     graph, own = whole(shared), ls(shared, word)
     near = nx.multi_source_dijkstra_path_length(graph, own, cutoff=down)
@@ -160,7 +167,7 @@ def test_a_change_of_how_jobs_run_invalidates_nothing(compiled: Project) -> None
 
 
 def test_removed_jobs_are_listed_only_where_they_are_asked_for(compiled: Project) -> None:
-    gone = {job for job in ls(compiled, "method:rs_sft")}
+    gone = ls(compiled, "method:rs_sft")
     compiled.edit("toy.yaml", "[gt_sft, rs_sft, on_rl, staged]", "[gt_sft, on_rl, staged]")
     assert ls(compiled, "state:removed,method:rs_sft") == gone
     assert ls(compiled, "state:removed") > gone, "its datasets are no more, either"
@@ -177,16 +184,27 @@ def test_the_words_for_results_are_the_runtimes() -> None:
 
 
 def test_results_are_the_status_of_the_same_fingerprint(compiled: Project, tmp_path: Path) -> None:
-    done = compiled.jobs()["prepare/sums"]
+    done, whole = compiled.jobs()["prepare/sums"], f"--store={tmp_path}"
     folder = tmp_path / f"prepare/sums-{done['fingerprint'][:12]}"
     folder.mkdir(parents=True)
-    (folder / "DONE.json").write_text(json.dumps({"fingerprint": done["fingerprint"]}))
-    asked = ("--store", str(tmp_path))
-    assert ls(compiled, "result:done", *asked) == {"prepare/sums"}
-    assert len(ls(compiled, "result:never", *asked)) == len(compiled.jobs()) - 1
-    (row,) = rows(compiled, "prepare/sums,result:*", *asked)
+    markers.write(folder, markers.Marker(done["id"], "prepare", done["output"], done["fingerprint"], {}, 1.0, markers.now()))
+    assert ls(compiled, "result:done", whole) == {"prepare/sums"}
+    assert len(ls(compiled, "result:never", whole)) == len(compiled.jobs()) - 1
+    (row,) = rows(compiled, "prepare/sums,result:*", whole)
     assert row["result"] == "done"
-    compiled.edit("catalog/subjects.yaml", "eval: 20\n      seed: 1\n", "eval: 20\n      seed: 2\n") if False else None
+    compiled.edit("catalog/subjects.yaml", "{source: arithmetic, seed: 1", "{source: arithmetic, seed: 2")
+    assert ls(compiled, "result:done", whole) == set(), "what is done is another job"
+
+
+def test_a_status_that_cannot_be_had_is_the_runtimes_own_message(
+    compiled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no Slurm
+    plan = compiled.tree / "plan.json"
+    plan.write_text(plan.read_text().replace('"executor": "local"', '"executor": "slurm"'))
+    result = compiled.lethe("ls", "specs/toy.yaml", "result:failed")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("there is no squeue here")
 
 
 def test_before_the_first_compile_nothing_was_ever_submitted(project: Project) -> None:

@@ -90,10 +90,11 @@ def test_the_text_shows_the_way_and_what_became_of_the_first_domain(sequence):
     text = written(sequence, "report.txt")
     way, became = (text[text.index(title) :].split("\n\n")[0].splitlines() for title in ("along the way", "what became"))
     assert [" ".join(line.split()) for line in way[6:]] == [
-        "sft math_then_qa math-step5 ◆ 70.0 ▲+30.0 ±9.3 not planned",
-        "sft math_then_qa after-math ◆ 90.0 ▲+50.0 ±10.1 40.0 · 0.0 ±2.7",
-        "sft math_then_qa qa-step5 ◆ 70.0 ▲+30.0 ±9.3 ◆ 70.0 ▲+30.0 ±9.3",
-        "sft math_then_qa end ◆ 10.0 ▼−30.0 ±9.3 ◆ 70.0 ▲+30.0 ±9.3",  # noqa: RUF001
+        "sft math_then_qa",
+        "math-step5 ◆ 70.0 ▲+30.0 ±9.3 not planned",
+        "after-math ◆ 90.0 ▲+50.0 ±10.1 40.0 · 0.0 ±2.7",
+        "qa-step5 ◆ 70.0 ▲+30.0 ±9.3 ◆ 70.0 ▲+30.0 ±9.3",
+        "end ◆ 10.0 ▼−30.0 ±9.3 ◆ 70.0 ▲+30.0 ±9.3",  # noqa: RUF001
     ]
     assert " ".join(became[2].split()[:7]) == "sft math_then_qa math after-math 90.0 10.0 ▼−80.0"  # noqa: RUF001
     assert max(map(len, text.splitlines())) <= 100

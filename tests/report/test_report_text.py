@@ -80,6 +80,13 @@ def test_results_that_lack_the_same_job_share_a_line(study):
     assert "  MISSING rl_qa_base_micro (all suites): waits for train/rl_qa_base_micro\n" in written(study)
 
 
+def test_a_study_of_which_little_is_there_names_twenty_reasons(make_study):
+    domains = [f"domain{i:02}" for i in range(12)]
+    study = make_study(methods=("sft", "rl"), domains=domains)
+    assert "and 4 reasons more, all in report.html" in written(study)  # one for each of 24 models
+    assert written(study).count("  MISSING ") == 20
+
+
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\tb"])
 def test_a_name_cannot_break_a_line_or_colour_a_terminal(make_study, name):
     text = written(make_study(methods=("sft",), domains=("math",), title=name).everything(BEFORE, BETTER, WORSE))
