@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -35,8 +35,7 @@ class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
     `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only, and
-    `partial_batch` what becomes of an epoch's last rows when they fill no batch (kept, unless it says dropped): it decides how
-    many steps an epoch has.
+    `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once.
     """
 
     about: str
@@ -45,7 +44,7 @@ class BackendFile(Strict):
     reads: dict[Name, str] = Field(default_factory=dict)
     adapter_outputs: dict[Name, str] = Field(default_factory=dict)
     dataset_format: str = "jsonl"
-    partial_batch: dict[Name, Literal["dropped", "kept"]] = Field(default_factory=dict)
+    steps_an_epoch: dict[Name, str] = Field(default_factory=dict)
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
 
 
@@ -60,7 +59,7 @@ class Part:
     reads: str | None
     adapter_output: str | None
     dataset_format: str
-    partial_batch: str
+    steps_an_epoch: str | None
     schema: Mapping[str, Any]
     config: Template
     launch: Template
@@ -85,6 +84,11 @@ class Part:
                 message = f"'{rule.at}' of the {whose} is {shown(values.get(rule.at))}"
                 found.append(Diagnostic(at, message, rule.otherwise))
         return found
+
+    def epoch(self, rows: int, settings: Mapping[str, Any]) -> int | None:
+        """How many steps it takes to see so many rows once; None when that is not known. `settings` must be right."""
+        found = _expression(self.steps_an_epoch)(rows=rows, settings=settings) if self.steps_an_epoch else None
+        return None if found is None else int(found)
 
     def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The config file's text."""
@@ -144,7 +148,7 @@ def _part(backend: str, what: str) -> Part | None:
     return Part(
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
-        partial_batch=about.partial_batch.get(what, "kept"), schema=json.loads(schema.read_text(encoding="utf-8")),
+        steps_an_epoch=about.steps_an_epoch.get(what), schema=json.loads(schema.read_text(encoding="utf-8")),
         config=_template(folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
     )  # fmt: skip

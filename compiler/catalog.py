@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from compiler.definitions import SECTIONS
+from compiler.definitions import SECTIONS, Dataset
 from compiler.diagnostics import Diagnostic, Position, SpecError, closest, nearest, spec_error
 from compiler.references import EACH, KEY, reached, unknown_names
 from compiler.source import PathKey, Tree, merged, read_tree
@@ -74,7 +74,7 @@ def collect(folders: Sequence[Path], study: Tree) -> tuple[Catalog, dict[str, li
         found.update([(key, _whole(key, layer, found, wrong)) for key in layer])
     trees, known = {key: tree for key, tree in found.items() if tree is not None}, _names(found)
     models = dict(_parsed(trees, wrong))
-    wrong += [*_lost_settings(trees), *_unknown_names(trees, known)]
+    wrong += [*_lost_settings(trees, models), *_unknown_names(trees, known)]
     return Catalog(models, trees), known, wrong
 
 
@@ -113,19 +113,15 @@ def _unknown_names(trees: Mapping[Key, Tree], known: Mapping[str, Sequence[str]]
                 yield Diagnostic(at, f"scale '{name}' has no start '{start}'", nearest(start, starts))
 
 
-def _lost_settings(trees: Mapping[Key, Tree]) -> Iterable[Diagnostic]:
+def _lost_settings(trees: Mapping[Key, Tree], models: Mapping[Key, Strict]) -> Iterable[Diagnostic]:
     """What domains set of datasets that sample nothing, and so take nothing from a domain."""
-    sampled = {name: _has_traces(tree) for (section, name), tree in trees.items() if section == "datasets"}
+    datasets = {name: model for (_, name), model in models.items() if isinstance(model, Dataset)}
+    sampled = [name for name, dataset in datasets.items() if dataset.traces]
     for (section, domain), tree in trees.items():
         for path, name in reached(("datasets", KEY), tree.data if section == "domains" else None):
-            if not sampled.get(name, True):
-                valid = [name for name, has in sampled.items() if has]
+            if name in datasets and name not in sampled:
                 message = f"domain '{domain}' sets '{name}', which has no traces to set anything of"
-                yield Diagnostic(tree.key_at(path), message, nearest(name, valid))
-
-
-def _has_traces(dataset: Tree) -> bool:
-    return isinstance(dataset.data, dict) and dataset.data.get("traces") is not None
+                yield Diagnostic(tree.key_at(path), message, nearest(name, sampled))
 
 
 def _layer(folder: Path, lost: list[Diagnostic], wrong: list[Diagnostic]) -> dict[Key, Tree]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,20 +30,14 @@ class Cost:
     hours: float | None = None
 
 
-def planned(
-    algorithm: Algorithm, settings: Mapping[str, Any], execution: Mapping[str, Any], examples: int | None, part: Part
-) -> Cost:
-    """The cost of a training. Settings may still be wrong here: what does not fit is unknown."""
-    batch = _count(settings.get("batch_size"))
-    an_epoch = None
-    if batch and examples:
-        an_epoch = max(examples // batch, 1) if part.partial_batch == "dropped" else -(-examples // batch)
-    steps = _count(settings.get("steps"))
-    epochs = settings.get("epochs")
-    if steps is None and an_epoch is not None and isinstance(epochs, int | float) and not isinstance(epochs, bool):
-        steps = int(epochs * an_epoch)
-    seen = steps * batch if steps and batch else None
-    row = _row_tokens(settings)
+def planned(algorithm: Algorithm, part: Part, examples: int | None, settings: Mapping[str, Any]) -> Cost:
+    """The cost of a training on so many rows, whose settings are right."""
+    an_epoch = part.epoch(examples, settings) if examples else None
+    steps, epochs = _count(settings.get("steps")), settings.get("epochs")
+    if steps is None and an_epoch is not None and epochs is not None:
+        steps = math.ceil(epochs * an_epoch - 1e-9)
+    rows = settings["batch_size"] * settings.get("batches_per_rollout", 1)
+    seen, row = steps * rows if steps else None, _row_tokens(settings)
     took = steps * algorithm.pace / 3600 if steps and algorithm.pace else None
     return Cost(examples, steps, an_epoch, seen, seen * row if seen and row else None, took)
 

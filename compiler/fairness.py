@@ -66,7 +66,11 @@ def check_matches(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[
         unknown = [place for place, axis in enumerate(match.across) if facts and axis not in facts[0].axes]
         for place in unknown:
             axis = match.across[place]
-            yield Diagnostic(tree.at(("match", number, "across", place)), f"there is no axis '{axis}' to compare along", nearest(axis, facts[0].axes))
+            yield Diagnostic(
+                tree.at(("match", number, "across", place)),
+                f"there is no axis '{axis}' to compare along",
+                nearest(axis, facts[0].axes),
+            )
         if not unknown:
             broken = next(iter(_broken(match, facts)), None)
             if broken is not None:

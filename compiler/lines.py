@@ -47,21 +47,27 @@ def deciding(data: Any, render: Render, index: int, allowed: Callable[[Path], Se
         tried = (_effect(render, put(data, path, value), before, index) for value in values)
         return {effect for effect in tried if effect}
 
+    def relevant(path: Path, items: list[Any], start: int, end: int) -> list[int]:
+        """Which of the items from `start` to `end` the line is not the same without; halves are tried before single ones."""
+        if effects(path, [items[:start] + items[end:]]) == {NONE}:
+            return []
+        if end - start == 1:
+            return [start]
+        middle = (start + end) // 2
+        return relevant(path, items, start, middle) + relevant(path, items, middle, end)
+
     def search(path: Path, value: Any) -> list[Decided]:
         if isinstance(value, dict | list) and value:
             if len(path) > 1 and effects(path, [type(value)()]) == {NONE}:  # the line is the same without all of it
                 return []
-            inside = [found for key, item in _items(value) for found in search((*path, key), item)]
+            kept = relevant(path, value, 0, len(value)) if isinstance(value, list) else list(value)
+            inside = [found for key in kept for found in search((*path, key), value[key])]
             if inside or not path:
                 return inside
         found = effects(path, others(value, allowed(path))) - {NONE}
         return [Decided(path, value, presence_only=TEXT not in found)] if found else []
 
     return search((), data)
-
-
-def _items(value: Any) -> Sequence[tuple[str | int, Any]]:
-    return [(str(key), item) for key, item in value.items()] if isinstance(value, dict) else list(enumerate(value))
 
 
 def others(value: Any, allowed: Sequence[Any] = ()) -> list[Any]:
@@ -95,7 +101,16 @@ def _effect(render: Render, data: Any, before: Sequence[str], index: int) -> str
         return ""
     if len(after) == len(before):
         return TEXT if after[index] != before[index] else NONE
-    for tag, start, end, _, _ in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if start <= index < end and tag != "equal":
-            return TEXT if tag == "replace" else PRESENCE
-    return NONE
+    same = _same(before, after)
+    below = _same(before[same:][::-1], after[same:][::-1])
+    if not same <= index < len(before) - below:
+        return NONE
+    middle = SequenceMatcher(None, before[same : len(before) - below], after[same : len(after) - below], autojunk=False)
+    tag = next(tag for tag, start, end, _, _ in middle.get_opcodes() if start <= index - same < end)
+    return {"equal": NONE, "replace": TEXT}.get(tag, PRESENCE)
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from compiler.cells import same, text
-from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
+from compiler.diagnostics import Diagnostic, SpecError, nearest, spec_error
 from compiler.source import Tree, read_tree
 from compiler.study import ADAPTER, NAMED, Name, Origin, Study, Value
 from compiler.text import yaml_flow
@@ -58,11 +58,15 @@ class Selection(Strict):
     """The chosen cells, in the order of their rank."""
 
 
-def asked(select: str, position: Position) -> Asked:
-    """Read the words of `select`. Raises SpecError at `position`."""
-    found = _ASKED.fullmatch(" ".join(select.split()))
+def asked(study: Study, origin: Origin, tree: Tree) -> Asked:
+    """Read the words of `from`. Raises SpecError with all that is wrong with them."""
+    wrong = list(_wrong_axes(study, origin, tree))
+    found = _ASKED.fullmatch(" ".join(origin.select.split()))
     if found is None:
-        raise spec_error(position, f"'from.select' is '{select}', which asks for nothing", f"expected {GRAMMAR}")
+        message = f"'from.select' is '{origin.select}', which asks for nothing"
+        wrong.append(Diagnostic(tree.at(("from", "select")), message, f"expected {GRAMMAR}"))
+    if found is None or wrong:
+        raise SpecError(wrong)
     end: Literal["top", "bottom"] = "top" if found["end"] == "top" else "bottom"
     return Asked(end, int(found["count"]), found["metric"], found["per"])
 
@@ -105,10 +109,7 @@ def chosen(study: Study, tree: Tree, spec: Path) -> tuple[Mapping[str, Any], ...
     """
     if study.origin is None:
         return None
-    wrong = list(_wrong_axes(study, study.origin, tree))
-    if wrong:
-        raise SpecError(wrong)
-    asked(study.origin.select, tree.at(("from", "select")))
+    asked(study, study.origin, tree)
     selection = _read(study.origin, tree, spec)
     wrong = list(_not_allowed(study, selection, tree, spec))
     if wrong:

@@ -17,6 +17,7 @@ from compiler.source import PathKey, Tree, read_tree
 from compiler.study import Study
 from compiler.sweeps import unknown_settings
 from compiler.validation import parse
+from compiler.vocabulary import wrong_settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def read_spec(path: Path) -> Spec:
         catalog, known, lost = collect(folders, tree)
     except SpecError as error:
         raise SpecError([*wrong, *error.diagnostics]) from error
+    lost += wrong_settings(catalog)
     unknown = list(unknown_names(Study, tree, known))
     tree, wrong = repaired(tree, unknown), [*wrong, *unknown]
     untaken = [] if lost else list(unknown_settings(tree, catalog))

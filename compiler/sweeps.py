@@ -24,7 +24,9 @@ def unknown_settings(tree: Tree, catalog: Catalog) -> Iterator[Diagnostic]:
         known = taken.get(algorithm, frozenset[str]()) if dot else frozenset[str]().union(*taken.values())
         if own not in known and not (dot and algorithm not in taken):
             whose = f"algorithm '{algorithm}'" if dot else "no algorithm"
-            words = [f"{algorithm}.{name}" for name in known] if dot else [*known, *(() if len(path) > 2 else (*NAMED, ADAPTER))]
+            words = (
+                [f"{algorithm}.{name}" for name in known] if dot else [*known, *(() if len(path) > 2 else (*NAMED, ADAPTER))]
+            )
             says = f"{whose} does not take" if dot else f"{whose} takes"
             yield Diagnostic(tree.key_at(path), f"axis '{setting}': {says} a setting '{own}'", nearest(setting, words))
 

@@ -48,10 +48,15 @@ def parse(model: type[Model], tree: Tree) -> Model:
     return made
 
 
-def check_schema(schema: Mapping[str, Any], tree: Tree, where: str) -> list[Diagnostic]:
-    """What a JSON Schema finds wrong in `tree`; `where` names the thing in messages ("settings of algorithm sft")."""
+def check_schema(schema: Mapping[str, Any], tree: Tree, where: str, *, whole: bool = True) -> list[Diagnostic]:
+    """What a JSON Schema finds wrong in `tree`; `where` names the thing in messages ("settings of algorithm sft").
+
+    A tree that is not the `whole` may lack what must be there, and what must go together.
+    """
     errors = sorted(_Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
     plain = [error for error in errors if not _COMBINING & set(error.absolute_schema_path)]
+    if not whole:
+        errors = plain = [error for error in plain if error.validator != "required"]
     return [diagnostic for error in plain or errors for diagnostic in _schema_diagnostics(tree, error, where)]
 
 

@@ -7,7 +7,7 @@ fingerprint are one job.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ GIVERS: Mapping[str, str] = {
 @dataclass(frozen=True)
 class Request:
     """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
-    say to whatever backend asks for it."""
+    say to whatever backend asks for it; `cost` counts what the settings come to, once they are right."""
 
     id: str
     kind: str
@@ -52,7 +52,7 @@ class Request:
     cell: Mapping[str, str] | None = None
     output: str | None = None
     inputs_required: bool = True
-    cost: Cost | None = None
+    cost: Callable[[Mapping[str, Any]], Cost] | None = None
     weights: float | None = None
 
 
@@ -81,6 +81,7 @@ class Workshop:
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
 
     def make(self, request: Request) -> Job:
@@ -169,12 +170,14 @@ class Workshop:
         output = request.output or str(part.output)
         code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
+        cost = request.cost(settings.data) if request.cost else None
+        self.costs.update({request.id: cost} if cost else {})
         return Job(
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=settings.data, config=config, execution=execution.data,
             resources=resources, environment=part.environment,
-            cost=job_cost(request.cost, resources, output, request.weights),
+            cost=job_cost(cost, resources, output, request.weights),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
 

@@ -52,12 +52,9 @@ class Context:
 
     def below(self, section: str, name: str, path: PathKey) -> Tree:
         """A part of a definition, empty when it is left out."""
-        data = self.catalog.trees[section, name].data
-        for step in path:
-            if not isinstance(data, dict | list) or (isinstance(data, dict) and step not in data):
-                return EMPTY
-            data = data[step]
-        return EMPTY if data is None else self.catalog.below(section, name, path)
+        tree = self.catalog.trees[section, name]
+        found = tree.below(path) if path in tree.values else EMPTY
+        return EMPTY if found.data is None else found
 
     def weights(self, scale: str | None) -> float | None:
         """How many weights a model of a scale has."""

@@ -89,7 +89,7 @@ def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[P
             continue
         for column in own:
             policy = column.found.checkpoints or context.study.evaluate.checkpoints
-            for step in (*_steps(policy, training, column.asked), *(() if final else (None,))):
+            for step in (*_steps(context, policy, training, column.asked), *(() if final else (None,))):
                 wanted.setdefault((number, step), (Measured(training, step), []))[1].append(column)
     for (number, step), (measured, there) in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or 10**12)):
         yield _point(context, chain.cell, number, step, measured, there)
@@ -108,22 +108,24 @@ def _point(
     return PlannedPoint(shown, source, step, model.id, jobs)
 
 
-def _steps(policy: Checkpoints, training: Training, asked: Position) -> list[int]:
+def _steps(context: Context, policy: Checkpoints, training: Training, asked: Position) -> list[int]:
     """The intermediate checkpoints that a policy means; a training's last one is always measured, and not among them."""
     if policy == "final":
         return []
     if isinstance(policy, Spaced) and policy.log is None:
         units = {"step": policy.steps, "epoch": policy.epochs, "fraction": policy.fractions}
         unit, values = next((unit, values) for unit, values in units.items() if values)
-        chosen = [at_step(Point.model_validate({unit: value}), training, asked) for value in values]
+        chosen = [at_step(context, Point.model_validate({unit: value}), training, asked) for value in values]
         return sorted({step for step in chosen if step is not None})
-    saved = _saved(training, asked)
+    saved = _saved(context, training, asked)
     return saved if policy == "all" or policy.log is None else _log_spaced([*saved, training.cost.steps or 0], policy.log)
 
 
-def _saved(training: Training, asked: Position) -> list[int]:
+def _saved(context: Context, training: Training, asked: Position) -> list[int]:
     """The steps at which a training saves, but for its last."""
     last, every = training.cost.steps, training.job.execution.get("save_steps")
+    if last is None and context.workshop.wrong:
+        return []
     if last is None:
         message = f"how many checkpoints '{training.name}' leaves is not known before its data is there"
         raise spec_error(asked, message, f"give its domain `examples: {{{training.step.stage.dataset}: N}}`, or name steps")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from compiler.definitions import Suite
+from compiler.diagnostics import nearest
 from compiler.lower.context import Context
 from compiler.plan import Job, PlannedCell
 from compiler.source import Tree
@@ -52,7 +53,19 @@ def _suite(context: Context, column: str) -> dict[str, Any]:
         name, own = next((s, column.removeprefix(f"{s}.")) for s in context.study.evaluate.suites if column.startswith(s))
         own = "" if own == name else own
     suite = context.catalog.get(Suite, name, context.tree.at(("evaluate", "suites")))
+    _check_held_out(context, name, suite)
     domains = [own] if own else [] if suite.domains == "cell" else list(suite.domains)
     tasks = domains or list(suite.settings.get("tasks", []))
-    held_out = {task: list(found) for task, found in suite.held_out.items()}
+    held_out = {task: [d for d, named in suite.held_out.items() if task in named] for task in tasks}
+    held_out = {task: found for task, found in held_out.items() if found}
     return {"name": column, "tasks": tasks, "domain": domains[0] if len(domains) == 1 else None, "held_out": held_out}
+
+
+def _check_held_out(context: Context, name: str, suite: Suite) -> None:
+    """Tasks that a suite has not would be held out of nothing."""
+    tasks = list(suite.settings.get("tasks", suite.domains))
+    for domain, held_out in suite.held_out.items():
+        for number, task in enumerate(held_out):
+            if task not in tasks:
+                at = context.catalog.at("suites", name, ("held_out", domain, number))
+                context.wrong(at, f"suite '{name}' has no task '{task}' to hold out", nearest(task, tasks))

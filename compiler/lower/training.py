@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from compiler.backends import Part
 from compiler.cells import Cell
@@ -95,7 +96,7 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     data = dataset(context, cell, step, Models(begun, model, before), part, data_at)
     settings = _settings(context, cell, step, part)
     execution = context.below("algorithms", stage.algorithm, ("execution",))
-    cost = planned(algorithm, settings.data, execution.data, examples(context, step, data_at), part)
+    cost = partial(planned, algorithm, part, examples(context, step, data_at))
     job = context.workshop.make(
         Request(
             id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
@@ -105,7 +106,7 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
             weights=context.weights(cell.scale),
         )
     )  # fmt: skip
-    return Training(step, name, model, data, job, cost, at)
+    return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
 
 
 def _output(context: Context, cell: Cell, part: Part, settings: Tree) -> str | None:
@@ -127,12 +128,14 @@ def _from(context: Context, cell: Cell, step: Step, done: Sequence[Training]) ->
     if point == "final" or step.round:
         return readable(context, done[-1], None)
     at = context.catalog.at("methods", cell.method, (*step.path, "init_from"))
-    return readable(context, done[-1], at_step(point, done[-1], at))
+    return readable(context, done[-1], at_step(context, point, done[-1], at))
 
 
-def at_step(point: Point, trained: Training, asked: Position) -> int | None:
+def at_step(context: Context, point: Point, trained: Training, asked: Position) -> int | None:
     """The step that a point of a training means; None is its end. Raises SpecError when there is no such step."""
     last = trained.cost.steps
+    if last is None and context.workshop.wrong:
+        return None  # it is not known because of what is told already
     if point.step is not None and last is None:
         return point.step
     if last is None:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     study, tree = read_study(spec)
     if study.origin is None:
         raise spec_error(tree.at(()), "this study takes no cells from another one", "give it `from: {study, select, axes}`")
-    wanted = asked(study.origin.select, tree.at(("from", "select")))
+    wanted = asked(study, study.origin, tree)
     origin_spec = spec.parent / study.origin.study
     if not origin_spec.is_file():
         raise spec_error(tree.at(("from", "study")), f"there is no {origin_spec}", "name a spec, seen from this one")

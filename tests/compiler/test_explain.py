@@ -202,6 +202,19 @@ def test_a_line_of_a_config_is_decided_by_a_setting_with_its_chain(shared: Proje
         ("plan.json", '"learning_rate": 0.0005', {"settings.lr"}, "lr: 5e-4"),
         ("plan.json", '"lr": 0.0005', {"settings.lr"}, "lr: 5e-4"),
         ("plan.json", '"backend": "native"', {"backend"}, None),
+        ("plan.json", '"method": "on_rl"', {"axes.method"}, "on_rl"),
+        ("plan.json", '"train": "train/', {"train"}, None),
+        ("plan.json", '"path": "pretrain/base_nano-', {"inputs.0.path"}, None),
+        ("plan.json", '"executor"', {"executor"}, "local"),
+        ("plan.json", '"gpu_hours"', {"cost.gpu_hours"}, None),
+        ("PLAN.md", "| rs_sft | yes", {"axes.method.1", "cells"}, "rs_sft"),
+        (
+            "PLAN.md",
+            "| train | 15 |",
+            {"jobs", "cost.gpu_hours", *(f"resources.{name}" for name in ("time", "cpus", "mem", "gpus"))},
+            None,
+        ),
+        ("manifest.sha256", "PLAN.md", {"sha256"}, None),
         ("plan.json", '"time": "1:00:00"', {"resources.time"}, "1:00:00"),
     ],
 )
@@ -278,6 +291,13 @@ def test_a_line_that_is_not_there_is_one_message(words: str, message: str, share
     result = shared.lethe("explain", words)
     assert (result.code, result.out) == (1, "")
     assert message in result.err
+
+
+def test_a_line_of_a_folder_whose_plan_is_broken_asks_for_compiling(compiled: Project) -> None:
+    (compiled.tree / "plan.json").write_text("{")
+    result = compiled.lethe("explain", "generated/toy/PLAN.md:1")
+    assert (result.code, result.out) == (1, "")
+    assert "is not a plan" in result.err and "Compile the study again" in result.err
 
 
 def test_what_is_said_of_a_line_is_true(compiled: Project) -> None:

@@ -341,11 +341,12 @@ def test_an_axis_that_the_spec_leaves_out_takes_whatever_was_chosen(chain: Proje
     assert [cell["id"] for cell in cells][::2] == ["gt_sft_sums_base_nano", "gt_sft_facts_base_nano"]
 
 
-def test_an_axis_to_choose_on_must_be_one_of_the_study(chain: Project) -> None:
+@pytest.mark.parametrize("verb", ["select", "compile"])
+def test_an_axis_to_choose_on_must_be_one_of_the_study(chain: Project, verb: str) -> None:
     ask(chain, axes="method, domian")
-    refused(chain, "there is no axis 'domian' here", "did you mean 'domain'?", verb="compile")
-    ask(chain, axes="method, value", more="  value: [1]\n")
-    refused(chain, "an axis called 'value' cannot be chosen on", verb="compile")
+    refused(chain, "there is no axis 'domian' here", "did you mean 'domain'?", verb=verb)
+    ask(chain, axes="method, value", more="  value: {slow: {lr: 1e-4}}\n")
+    refused(chain, "an axis called 'value' cannot be chosen on", verb=verb)
 
 
 SPOILT = {

@@ -84,7 +84,7 @@ def test_a_study_of_which_little_is_there_names_twenty_reasons(make_study):
     domains = [f"domain{i:02}" for i in range(12)]
     study = make_study(methods=("sft", "rl"), domains=domains)
     assert "and 4 reasons more, all in report.html" in written(study)  # one for each of 24 models
-    assert written(study).count("  MISSING ") == 20
+    assert written(study).count("\n  MISSING ") == 20
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\tb"])

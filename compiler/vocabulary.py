@@ -1,0 +1,157 @@
+"""Settings of every definition in a catalog, used or not, against what the backends' schemas take.
+
+What a definition lacks is no mistake yet: others may add it. That is checked of each job, with all of its settings together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from compiler import backends
+from compiler.catalog import Catalog
+from compiler.definitions import Algorithm, Dataset, Domain, Method, Scale, Suite, Traces
+from compiler.diagnostics import Diagnostic, SpecError, nearest, one_slip
+from compiler.source import PathKey, Tree
+from compiler.validation import check_schema
+
+NATIVE = "native"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A definition."""
+
+    catalog: Catalog
+    section: str
+    name: str
+
+    def tree(self, path: PathKey) -> Tree:
+        return self.catalog.below(self.section, self.name, path)
+
+    def part(self, backend: str, what: str, path: PathKey) -> backends.Part | Diagnostic:
+        """A backend's part, or what is wrong with naming it at `path`."""
+        try:
+            return backends.part(backend, what, self.catalog.at(self.section, self.name, path))
+        except SpecError as error:
+            return error.diagnostics[0]
+
+    def check(self, part: backends.Part | Diagnostic, group: str, path: PathKey, whose: str) -> Iterator[Diagnostic]:
+        """What is wrong with the settings at `path`, if there are any."""
+        if isinstance(part, backends.Part) and _has(self.catalog.trees[self.section, self.name], path):
+            schema = part.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
+            values = self.tree(path)
+            yield from check_schema({**schema, "$defs": part.schema.get("$defs", {})}, values, f"{group} of {whose}", whole=False)
+
+
+def wrong_settings(catalog: Catalog) -> Iterable[Diagnostic]:
+    """Every name of a setting that its backend does not take, and every value that it does not."""
+    for (section, name), model in catalog.models.items():
+        place = _Place(catalog, section, name)
+        if isinstance(model, Algorithm):
+            yield from _of_algorithm(place, model)
+        elif isinstance(model, Method):
+            yield from _of_method(place, model)
+        elif isinstance(model, Dataset):
+            yield from _of_dataset(place, model)
+        elif isinstance(model, Domain):
+            yield from _of_domain(place, model)
+        elif isinstance(model, Scale):
+            yield from _of_scale(place, model)
+        elif isinstance(model, Suite):
+            yield from _of_suite(place, model)
+
+
+def _of_algorithm(place: _Place, model: Algorithm) -> Iterator[Diagnostic]:
+    part = _trainer(place.catalog, place.name)
+    if isinstance(part, Diagnostic):
+        yield part
+    elif part:
+        for group in ("settings", "execution"):
+            yield from place.check(part, group, (group,), f"algorithm {place.name}")
+
+
+def _of_method(place: _Place, model: Method) -> Iterator[Diagnostic]:
+    for field, stages in (("stages", model.stages), ("finish", model.finish)):
+        for number, stage in enumerate(stages):
+            part = _trainer(place.catalog, stage.algorithm)
+            if part:
+                yield from place.check(part, "settings", (field, number, "settings"), f"algorithm {stage.algorithm}")
+
+
+def _of_dataset(place: _Place, model: Dataset) -> Iterator[Diagnostic]:
+    part = place.part(NATIVE, _special(NATIVE, "build", model.type), ())
+    yield from place.check(part, "settings", ("settings",), f"dataset {place.name}")
+    if model.traces:
+        part = _sampler(place, model, model.traces)
+        if isinstance(part, Diagnostic):
+            yield part
+        for group in ("settings", "execution"):
+            yield from place.check(part, group, ("traces", group), f"traces of dataset {place.name}")
+
+
+def _of_domain(place: _Place, model: Domain) -> Iterator[Diagnostic]:
+    if model.settings is not None:
+        slip = next((key for key in model.settings if "source" not in model.settings and one_slip(key, "source")), None)
+        whose = f"domain {place.name}"
+        if slip:
+            message = f"unknown key '{slip}' in the settings of {whose}"
+            yield Diagnostic(place.tree(("settings",)).key_at((slip,)), message, nearest(slip, ["source"]))
+        elif "source" in model.settings:
+            own = f"prepare_{model.settings['source']}"
+            part = place.part(NATIVE, own if backends.exists(NATIVE, own) else "prepare", ())
+            yield from place.check(part, "settings", ("settings",), whose)
+    for name in model.algorithms:
+        trainer = _trainer(place.catalog, name)
+        if trainer:
+            yield from place.check(trainer, "settings", ("algorithms", name), f"algorithm {name}")
+    for name in model.datasets:
+        dataset = place.catalog.models.get(("datasets", name))
+        if isinstance(dataset, Dataset) and dataset.traces:
+            sampler = _sampler(place, dataset, dataset.traces)
+            yield from place.check(sampler, "settings", ("datasets", name), f"traces of dataset {name}")
+
+
+def _of_scale(place: _Place, model: Scale) -> Iterator[Diagnostic]:
+    for name, start in model.starts.items():
+        if start.pretrain:
+            path: PathKey = ("starts", name, "pretrain", "settings")
+            part = place.part(NATIVE, "pretrain", path)
+            yield from place.check(part, "settings", path, f"start {name} of scale {place.name}")
+
+
+def _of_suite(place: _Place, model: Suite) -> Iterator[Diagnostic]:
+    what = "evaluate_unlearning" if "metrics" in model.settings else "evaluate"
+    part = place.part(model.backend, what, ("backend",))
+    if isinstance(part, Diagnostic):
+        yield part
+    for group in ("settings", "execution"):
+        yield from place.check(part, group, (group,), f"suite {place.name}")
+
+
+def _trainer(catalog: Catalog, name: str) -> backends.Part | Diagnostic | None:
+    """What runs an algorithm; None where its definition is not right."""
+    model = catalog.models.get(("algorithms", name))
+    if not isinstance(model, Algorithm):
+        return None
+    path = ("trainer",) if model.trainer and (backends.TEMPLATES / "backends" / model.backend).is_dir() else ("backend",)
+    return _Place(catalog, "algorithms", name).part(model.backend, model.trainer or name, path)
+
+
+def _sampler(place: _Place, dataset: Dataset, traces: Traces) -> backends.Part | Diagnostic:
+    return place.part(traces.backend, _special(traces.backend, "generate", dataset.type), ("traces", "backend"))
+
+
+def _special(backend: str, what: str, dataset_type: str) -> str:
+    """A part for one type of dataset, if the backend has one."""
+    own = f"{what}_{dataset_type.removeprefix('dataset.')}"
+    return own if backends.exists(backend, own) else what
+
+
+def _has(tree: Tree, path: PathKey) -> bool:
+    data = tree.data
+    for step in path:
+        if isinstance(data, dict) and step not in data:
+            return False
+        data = data[step]
+    return data is not None
