@@ -21,6 +21,8 @@ from compiler.validation import Strict, parse
 Definition = TypeVar("Definition", bound=Strict)
 Key = tuple[str, str]  # a definition's section and name
 
+INNER = (("clusters", "resources"), ("scales", "starts"))  # what is defined within a definition, and named by others
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -72,9 +74,12 @@ def collect(folders: Sequence[Path], study: Tree) -> tuple[Catalog, dict[str, li
     found: dict[Key, Tree | None] = {}
     for layer in layers:
         found.update([(key, _whole(key, layer, found, wrong)) for key in layer])
-    trees, known = {key: tree for key, tree in found.items() if tree is not None}, _names(found)
+    trees = {key: tree for key, tree in found.items() if tree is not None}
+    known = {**_names(found), **{field: _inner_names(trees, section, field) for section, field in INNER}}
     models = dict(_parsed(trees, wrong))
-    wrong += [*_lost_settings(trees, models), *_unknown_names(trees, known)]
+    wrong += _lost_settings(trees, models)
+    told = {mistake.position for mistake in wrong}
+    wrong += [mistake for mistake in _unknown_names(trees, known) if mistake.position not in told]
     return Catalog(models, trees), known, wrong
 
 
@@ -92,6 +97,12 @@ def _names(keys: Iterable[Key]) -> dict[str, list[str]]:
     for section, name in keys:
         found[section].append(name)
     return found
+
+
+def _inner_names(trees: Mapping[Key, Tree], section: str, field: str) -> list[str]:
+    """The names that some definition of a section has in one of its fields."""
+    data = [tree.data for (found, _), tree in trees.items() if found == section]
+    return [str(name) for inner in data for _, name in reached((field, KEY), inner)]
 
 
 def _parsed(trees: Mapping[Key, Tree], wrong: list[Diagnostic]) -> Iterable[tuple[Key, Strict]]:
@@ -185,7 +196,7 @@ def _whole(
     elif (section, parent) in below:
         under = below[section, parent]
     else:
-        known = [n for found, n in [*below, *layer] if found == section and n != name]
+        known = [n for found, n in [*below, *(other for other in layer if other != key)] if found == section]
         message = f"there is no {section[:-1]} '{parent}' to extend"
         wrong.append(Diagnostic(over.at(("extends",)), message, nearest(parent, known)))
         return None

@@ -50,17 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        code = _run(options)
         sys.stdout.flush()
-        return code
     except KeyboardInterrupt:
         print("lethe: interrupted; generated/ is as it was", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:  # a full disk behind standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"lethe: cannot write what it has to say: {error.strerror}", file=sys.stderr)
+        return USER_ERROR
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        code: int = options.run(options)
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
     except Exception as error:  # the one place that may: everything a user can mend is a LetheError
         return _failed(error, getattr(options, "json", False))
+    return code
 
 
 def compile_main() -> int:

@@ -15,6 +15,7 @@ from compiler.study import Checkpoints, Name, Positive, Share
 from compiler.validation import Strict, exactly_one
 
 Settings = dict[str, Any]
+ResourcesName = Annotated[Name, Refers("resources")]
 DomainName = Annotated[Name, Refers("domains")]
 
 
@@ -101,7 +102,7 @@ class Algorithm(Strict):
     """What decides the result; the backend's schema says which there are."""
     execution: Settings = Field(default={})
     """How it is run, with the same result."""
-    resources: Name
+    resources: ResourcesName
     """A class of the cluster's resources."""
     pace: float | None = Field(default=None, gt=0)
     """Seconds a step, as measured; tells whether the time limit is long enough."""
@@ -127,7 +128,7 @@ class Traces(Strict):
     """What decides the answers."""
     execution: Settings = Field(default={})
     """How they are sampled."""
-    resources: Name
+    resources: ResourcesName
     """A class of the cluster's resources."""
     rounds: int = Field(default=1, ge=1, le=2)
     """With 2, a repeated stage trains on the answers of the round before, too."""
@@ -203,7 +204,7 @@ class Pretrain(Strict):
     """The start it goes on from."""
     settings: Settings
     """The model and its training."""
-    resources: Name = "train"
+    resources: ResourcesName = "train"
     """A class of the cluster's resources."""
 
 
@@ -273,7 +274,7 @@ class Suite(Strict):
     """What decides the scores: tasks, sampling, prompt."""
     execution: Settings = Field(default={})
     """How it is run."""
-    resources: Name
+    resources: ResourcesName
     """A class of the cluster's resources."""
     checkpoints: Checkpoints | None = None
     """Which of a training's checkpoints; default: what the study says."""

@@ -12,8 +12,9 @@ from compiler import backends
 from compiler.columns import aligned
 from compiler.definitions import Resources
 from compiler.diagnostics import Position
+from compiler.offer import evaluations, members
 from compiler.plan import Job, Plan, PlannedCell, graph
-from compiler.selection import evaluations, members, no_such
+from compiler.selection import no_such
 from compiler.source import PathKey, Tree
 from compiler.text import yaml_flow
 from compiler.workshop import Sources

@@ -147,7 +147,7 @@ def _item(scene: Scene, section: str, number: int, index: int) -> Piece:
     """A line of the text of one job or one cell."""
     is_job = section == "jobs"
     at = replace(scene, job=scene.plan.jobs[number]) if is_job else replace(scene, cell=scene.plan.cells[number])
-    data = {name: value for name, value in _data(at, "plan.json").items() if name in (("job",) if is_job else ("cell", "plan"))}
+    data = {name: value for name, value in _data(at, "plan.json").items() if name == ("job" if is_job else "cell")}
 
     def render(data: Any) -> str:
         now = _again(at, data)

@@ -12,12 +12,16 @@ from typing import Any
 
 from compiler.catalog import Catalog, collect
 from compiler.diagnostics import Diagnostic, Position, SpecError
-from compiler.references import unknown_names
+from compiler.references import EACH, Refers, unknown_names
 from compiler.source import PathKey, Tree, read_tree
-from compiler.study import Study
+from compiler.study import ADAPTER, NAMED, Study
 from compiler.sweeps import unknown_settings
 from compiler.validation import parse
 from compiler.vocabulary import wrong_settings
+
+
+# The names in the cells that a rule adds; what axes there are, only the study knows.
+ADDED = [(("rules", EACH, "cells", axis, EACH), Refers(f"{axis}s")) for axis in (*NAMED, ADAPTER)]
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def read_spec(path: Path) -> Spec:
     except SpecError as error:
         raise SpecError([*wrong, *error.diagnostics]) from error
     lost += wrong_settings(catalog)
-    unknown = list(unknown_names(Study, tree, known))
+    told = {mistake.position for mistake in wrong}
+    unknown = [name for name in unknown_names(Study, tree, known, ADDED) if name.position not in told]
     tree, wrong = repaired(tree, unknown), [*wrong, *unknown]
     untaken = [] if lost else list(unknown_settings(tree, catalog))
     tree, wrong = repaired(tree, untaken), [*wrong, *untaken]

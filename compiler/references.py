@@ -29,9 +29,14 @@ class Refers:
 Pattern = tuple[str, ...]
 
 
-def unknown_names(model: type[BaseModel], tree: Tree, known: Mapping[str, Sequence[str]]) -> Iterable[Diagnostic]:
-    """Every name in `tree`, read as `model`, of a definition that is not among the `known` ones of its section."""
-    for pattern, refers in patterns(model):
+def unknown_names(
+    model: type[BaseModel], tree: Tree, known: Mapping[str, Sequence[str]], more: Sequence[tuple[Pattern, Refers]] = ()
+) -> Iterable[Diagnostic]:
+    """Every name in `tree`, read as `model`, of a definition that is not among the `known` ones of its section.
+
+    `more` are places of names that the model's types do not tell.
+    """
+    for pattern, refers in (*patterns(model), *more):
         for path, name in _one_by_one(reached(pattern, tree.data)):
             if isinstance(name, str) and name not in known[refers.section] and name not in refers.also:
                 at = tree.key_at(path) if pattern[-1] == KEY else tree.at(path)

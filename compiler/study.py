@@ -81,7 +81,7 @@ class Axes(Strict):
     """What is done to the model: methods of the catalog."""
     domain: Annotated[Names, Refers("domains")] = Field(default=[], examples=[["math", "qa"]])
     """What it is done on: domains of the catalog, or combinations of them."""
-    start: Names = Field(default=[], examples=[["base", "safe"]])
+    start: Annotated[Names, Refers("starts")] = Field(default=[], examples=[["base", "safe"]])
     """The model to begin from: starts of each scale."""
     scale: Annotated[Names, Refers("scales")] = Field(default=[], examples=[["4b"]])
     """The model's size: scales of the catalog."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from compiler import backends
 from compiler.catalog import Catalog
-from compiler.definitions import Algorithm, Dataset, Domain, Method, Scale, Suite, Traces
-from compiler.diagnostics import Diagnostic, SpecError, nearest, one_slip
+from compiler.definitions import Adapter, Algorithm, Dataset, Domain, Method, Scale, Settings, Suite, Traces
+from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, one_slip
 from compiler.source import PathKey, Tree
-from compiler.validation import check_schema
+from compiler.validation import check_schema, shown
 
 NATIVE = "native"
 
@@ -40,8 +41,8 @@ class _Place:
         """What is wrong with the settings at `path`, if there are any."""
         if isinstance(part, backends.Part) and _has(self.catalog.trees[self.section, self.name], path):
             schema = part.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
-            values = self.tree(path)
-            yield from check_schema({**schema, "$defs": part.schema.get("$defs", {})}, values, f"{group} of {whose}", whole=False)
+            schema = {**schema, "$defs": part.schema.get("$defs", {})}
+            yield from check_schema(schema, self.tree(path), f"{group} of {whose}", whole=False)
 
 
 def wrong_settings(catalog: Catalog) -> Iterable[Diagnostic]:
@@ -50,6 +51,8 @@ def wrong_settings(catalog: Catalog) -> Iterable[Diagnostic]:
         place = _Place(catalog, section, name)
         if isinstance(model, Algorithm):
             yield from _of_algorithm(place, model)
+        elif isinstance(model, Adapter):
+            yield from _of_adapter(place)
         elif isinstance(model, Method):
             yield from _of_method(place, model)
         elif isinstance(model, Dataset):
@@ -69,6 +72,18 @@ def _of_algorithm(place: _Place, model: Algorithm) -> Iterator[Diagnostic]:
     elif part:
         for group in ("settings", "execution"):
             yield from place.check(part, group, (group,), f"algorithm {place.name}")
+
+
+def _of_adapter(place: _Place) -> Iterator[Diagnostic]:
+    """What no trainer of the catalog takes as its adapter: told by the trainer that minds least."""
+    found = []
+    for section, name in place.catalog.models if _has(place.tree(()), ("settings",)) else ():
+        part = _trainer(place.catalog, name) if section == "algorithms" else None
+        taken = part.schema["properties"]["settings"]["properties"].get("adapter") if isinstance(part, backends.Part) else None
+        if taken and isinstance(part, backends.Part):
+            schema = {**taken, "$defs": part.schema.get("$defs", {})}
+            found.append(check_schema(schema, place.tree(("settings",)), f"settings of adapter {place.name}", whole=False))
+    yield from min(found, key=len, default=[])
 
 
 def _of_method(place: _Place, model: Method) -> Iterator[Diagnostic]:
@@ -92,15 +107,7 @@ def _of_dataset(place: _Place, model: Dataset) -> Iterator[Diagnostic]:
 
 def _of_domain(place: _Place, model: Domain) -> Iterator[Diagnostic]:
     if model.settings is not None:
-        slip = next((key for key in model.settings if "source" not in model.settings and one_slip(key, "source")), None)
-        whose = f"domain {place.name}"
-        if slip:
-            message = f"unknown key '{slip}' in the settings of {whose}"
-            yield Diagnostic(place.tree(("settings",)).key_at((slip,)), message, nearest(slip, ["source"]))
-        elif "source" in model.settings:
-            own = f"prepare_{model.settings['source']}"
-            part = place.part(NATIVE, own if backends.exists(NATIVE, own) else "prepare", ())
-            yield from place.check(part, "settings", ("settings",), whose)
+        yield from _of_rows(place, model.settings)
     for name in model.algorithms:
         trainer = _trainer(place.catalog, name)
         if trainer:
@@ -110,6 +117,31 @@ def _of_domain(place: _Place, model: Domain) -> Iterator[Diagnostic]:
         if isinstance(dataset, Dataset) and dataset.traces:
             sampler = _sampler(place, dataset, dataset.traces)
             yield from place.check(sampler, "settings", ("datasets", name), f"traces of dataset {name}")
+
+
+def _of_rows(place: _Place, given: Settings) -> Iterator[Diagnostic]:
+    """Where a domain's rows come from. The source says what else there is to say, so a wrong one is told alone."""
+    values, whose = place.tree(("settings",)), f"domain {place.name}"
+    slip = next((key for key in given if "source" not in given and one_slip(key, "source")), None)
+    if slip:
+        hint = nearest(slip, ["source"])
+        yield Diagnostic(values.key_at((slip,)), f"unknown key '{slip}' in the settings of {whose}", hint)
+    elif given.get("source") not in _sources():
+        message = f"'source' of the settings of {whose} cannot be {shown(given.get('source'))}"
+        yield Diagnostic(values.at(("source",)), message, nearest(str(given.get("source")), _sources()))
+    else:
+        own = f"prepare_{given['source']}"
+        part = place.part(NATIVE, own if backends.exists(NATIVE, own) else "prepare", ())
+        yield from place.check(part, "settings", ("settings",), whose)
+
+
+@cache
+def _sources() -> frozenset[str]:
+    """The sources of rows: those that share a part, and those that have one of their own."""
+    folder = backends.TEMPLATES / "backends" / NATIVE
+    own = [file.name.split(".")[0].removeprefix("prepare_") for file in folder.glob("prepare_*.schema.json")]
+    shared = backends.part(NATIVE, "prepare", Position(str(folder))).schema["properties"]["settings"]["properties"]["source"]
+    return frozenset([*own, *shared["enum"]])
 
 
 def _of_scale(place: _Place, model: Scale) -> Iterator[Diagnostic]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from compiler.verbs import GENERATED
 
 if TYPE_CHECKING:
+    from compiler.offer import Offer
     from compiler.plan import Job, Plan, PlannedCell
-    from compiler.selection import Offer
 
 ABOUT = "list the jobs or cells of a study that a selection means"
 
@@ -78,9 +78,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _offered(spec: Path, store: Path | None, with_results: bool) -> Offer:
     """The study as it compiles now, beside what was generated of it."""
+    from compiler.offer import offer
     from compiler.pipeline import compile_study
     from compiler.plan import read_plan
-    from compiler.selection import offer
     from compiler.workshop import MANIFEST
 
     plan = compile_study(spec).plan

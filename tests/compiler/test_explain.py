@@ -29,8 +29,8 @@ def of(project: Project, *words: str) -> dict[str, dict[str, Any]]:
 
 def at(project: Project, said: dict[str, Any]) -> str:
     """What stands at the place that a source names."""
-    line = (project.root / said["file"]).read_text().splitlines()[said["line"] - 1]
-    return line[said["column"] - 1 :]
+    line = (project.root / str(said["file"])).read_text().splitlines()[int(said["line"]) - 1]
+    return line[int(said["column"]) - 1 :]
 
 
 def line_of(project: Project, path: str, text: str) -> str:
