@@ -21,7 +21,7 @@ from compiler.validation import Strict, parse
 Definition = TypeVar("Definition", bound=Strict)
 Key = tuple[str, str]  # a definition's section and name
 
-INNER = (("clusters", "resources"), ("scales", "starts"))  # what is defined within a definition, and named by others
+INNER = (("clusters", "resources"), ("scales", "starts"))  # what is defined within a definition and named by others
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def collect(folders: Sequence[Path], study: Tree) -> tuple[Catalog, dict[str, li
     for layer in layers:
         found.update([(key, _whole(key, layer, found, wrong)) for key in layer])
     trees = {key: tree for key, tree in found.items() if tree is not None}
-    known = {**_names(found), **{field: _inner_names(trees, section, field) for section, field in INNER}}
     models = dict(_parsed(trees, wrong))
+    whole = [(section, field) for section, field in INNER if all(key in models for key in found if key[0] == section)]
+    known = {**_names(found), **{field: _inner_names(trees, section, field) for section, field in whole}}
     wrong += _lost_settings(trees, models)
     told = {mistake.position for mistake in wrong}
     wrong += [mistake for mistake in _unknown_names(trees, known) if mistake.position not in told]

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `lethe`. Returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character gets its code
         sys.stdout.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         code = _run(options)
         sys.stdout.flush()
@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-    except (KeyboardInterrupt, BrokenPipeError):
-        raise
     except Exception as error:  # the one place that may: everything a user can mend is a LetheError
+        if isinstance(error, OSError) and error.filename is None:
+            raise  # of standard output
         return _failed(error, getattr(options, "json", False))
     return code
 
@@ -78,6 +78,17 @@ def _run(options: argparse.Namespace) -> int:
 def compile_main() -> int:
     """Run `compile`, which is `lethe compile`."""
     return main(["compile", *sys.argv[1:]])
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """argparse, which cannot take SELECT words after an option by itself."""
+    parser = _parser()
+    options, extra = parser.parse_known_args(arguments)
+    if extra and (not hasattr(options, "select") or any(word.startswith("-") for word in extra)):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    if extra:
+        options.select += extra
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,6 @@ from compiler.sweeps import unknown_settings
 from compiler.validation import parse
 from compiler.vocabulary import wrong_settings
 
-
 # The names in the cells that a rule adds; what axes there are, only the study knows.
 ADDED = [(("rules", EACH, "cells", axis, EACH), Refers(f"{axis}s")) for axis in (*NAMED, ADAPTER)]
 

@@ -34,13 +34,14 @@ def unknown_names(
 ) -> Iterable[Diagnostic]:
     """Every name in `tree`, read as `model`, of a definition that is not among the `known` ones of its section.
 
-    `more` are places of names that the model's types do not tell.
+    Of a section that is not in `known`, nothing is told. `more` are places of names that the model's types do not tell.
     """
     for pattern, refers in (*patterns(model), *more):
         for path, name in _one_by_one(reached(pattern, tree.data)):
-            if isinstance(name, str) and name not in known[refers.section] and name not in refers.also:
+            valid = [*known.get(refers.section, [name]), *refers.also]
+            if isinstance(name, str) and name not in valid:
                 at = tree.key_at(path) if pattern[-1] == KEY else tree.at(path)
-                hint = nearest(name, [*known[refers.section], *refers.also])
+                hint = nearest(name, valid)
                 yield Diagnostic(at, f"there is no {refers.section[:-1]} '{name}'", hint)
 
 
