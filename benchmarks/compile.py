@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.pipeline import Compiled, compile_study
-from compiler.write import write_tree
+from compiler.output.write import write_tree
 
 ROOT = Path(__file__).parent.parent
 CELLS_A_DOMAIN = 6  # three methods, two starts

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from compiler.definitions import SECTIONS, Dataset
 from compiler.diagnostics import Diagnostic, Position, SpecError, closest, nearest, spec_error
@@ -115,14 +115,28 @@ def _parsed(trees: Mapping[Key, Tree], wrong: list[Diagnostic]) -> Iterable[tupl
 
 
 def _unknown_names(trees: Mapping[Key, Tree], known: Mapping[str, Sequence[str]]) -> Iterable[Diagnostic]:
-    """What definitions name and nobody defines. Starts are names within one scale."""
+    """What definitions name and nobody defines."""
     for (section, name), tree in trees.items():
         yield from unknown_names(SECTIONS[section], tree, known)
         starts = tree.data.get("starts") if section == "scales" and isinstance(tree.data, dict) else None
-        for path, start in reached((EACH, EACH, "start"), starts):
-            if isinstance(starts, dict) and isinstance(start, str) and start not in starts:
-                at = tree.at(("starts", *path))
-                yield Diagnostic(at, f"scale '{name}' has no start '{start}'", nearest(start, starts))
+        if isinstance(starts, dict):
+            yield from _lost_starts(name, tree, starts)
+
+
+def _lost_starts(scale: str, tree: Tree, starts: Mapping[str, Any]) -> Iterable[Diagnostic]:
+    """Starts that go on from one that their scale has not, or from each other in a circle, which is told once."""
+    before: dict[str, str] = {}
+    for path, start in reached((EACH, EACH, "start"), starts):
+        if isinstance(start, str) and start not in starts:
+            yield Diagnostic(tree.at(("starts", *path)), f"scale '{scale}' has no start '{start}'", nearest(start, starts))
+        before[str(path[0])] = str(start)
+    for name in before:
+        chain = [name]
+        while before.get(chain[-1], name) not in chain:
+            chain.append(before[chain[-1]])
+        if before.get(chain[-1]) == name == min(chain):
+            message = f"starts go round in a circle: {' -> '.join([*chain, name])}"
+            yield Diagnostic(tree.at(("starts", name)), message)
 
 
 def _lost_settings(trees: Mapping[Key, Tree], models: Mapping[Key, Strict]) -> Iterable[Diagnostic]:

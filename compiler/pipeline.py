@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.cells.expand import expand
 from compiler.definitions import Cluster
 from compiler.diagnostics import SpecError
-from compiler.emit import emit
-from compiler.expand import expand
 from compiler.lower import lower
-from compiler.plan import Plan
+from compiler.lower.workshop import Sources
+from compiler.output.emit import emit
+from compiler.plan.plan import Plan
 from compiler.reading import Spec, read_spec
-from compiler.workshop import Sources
 
 
 @dataclass(frozen=True)

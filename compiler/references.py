@@ -42,7 +42,8 @@ def unknown_names(
             if isinstance(name, str) and name not in valid:
                 at = tree.key_at(path) if pattern[-1] == KEY else tree.at(path)
                 hint = nearest(name, valid)
-                yield Diagnostic(at, f"there is no {refers.section[:-1]} '{name}'", hint)
+                kind = "class of resources" if refers.section == "resources" else refers.section[:-1]
+                yield Diagnostic(at, f"there is no {kind} '{name}'", hint)
 
 
 def _one_by_one(found: Iterable[tuple[PathKey, Any]]) -> Iterator[tuple[PathKey, Any]]:

@@ -254,7 +254,8 @@ def _either(kinds: Sequence[str]) -> str:
 def _beyond(path: PathKey, mistake: _Mistake) -> str:
     """A value of the right type, but too small, large, short or long."""
     item = mistake.item
-    bound = _BOUNDS[mistake.kind].format(**item.get("ctx", {}))
+    limits = item.get("ctx", {})
+    bound = _BOUNDS[mistake.kind].format(**{name: f"{limit:g}" for name, limit in limits.items() if not isinstance(limit, str)})
     if mistake.kind in ("too_short", "too_long"):
         count = len(item["input"])
         return f"{_named(path)} has {count or 'no'} item{'s' * (count != 1)}; expected {bound}"

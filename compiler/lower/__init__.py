@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from compiler.catalog import Catalog
-from compiler.cells import Cell, Expansion, text
+from compiler.cells.cell import Cell, Expansion, text
 from compiler.definitions import Cluster
 from compiler.diagnostics import SpecError
-from compiler.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.context import Context
+from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.measuring import measure
 from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
-from compiler.plan import Job, Plan, in_order
+from compiler.lower.workshop import Workshop
+from compiler.plan.plan import Job, Plan, in_order
 from compiler.source import Tree
 from compiler.study import Study
-from compiler.workshop import Workshop
 
 Made = TypeVar("Made")
 

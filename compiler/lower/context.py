@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.catalog import Catalog
-from compiler.cells import Cell, text
+from compiler.cells.cell import Cell, text
 from compiler.definitions import Domain, Scale, Start
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.lower.workshop import EMPTY, Workshop
 from compiler.source import PathKey, Tree
 from compiler.study import Study
-from compiler.workshop import EMPTY, Workshop
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.backends import Part
-from compiler.cells import Cell
-from compiler.cost import mixed, part_of
+from compiler.cells.cell import Cell
 from compiler.definitions import Dataset, Traces
 from compiler.diagnostics import Position, spec_error
 from compiler.lower.context import Context
+from compiler.lower.cost import mixed, part_of
+from compiler.lower.recipes import Source, Step
 from compiler.lower.starts import rows, teacher
-from compiler.plan import Job
-from compiler.recipes import Source, Step
+from compiler.lower.workshop import EMPTY, Request
+from compiler.plan.plan import Job
 from compiler.source import Tree, merged
-from compiler.workshop import EMPTY, Request
 
 OWN = ("start", "previous")  # words for models of the cell itself; anything else is a teacher
 BY_ROW = "by_row"  # the grader of a mix: each row has its own

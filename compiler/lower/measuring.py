@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.cells import Cell
+from compiler.cells.cell import Cell
 from compiler.definitions import Point, Suite
 from compiler.diagnostics import Position, spec_error
 from compiler.lower.context import Context
+from compiler.lower.recipes import sources
 from compiler.lower.starts import listed_rows, rows
 from compiler.lower.training import Chain, Training, at_step, readable, start
-from compiler.plan import Job, PlannedCell, PlannedPoint
-from compiler.recipes import sources
+from compiler.lower.workshop import Request
+from compiler.plan.plan import Job, PlannedCell, PlannedPoint
 from compiler.study import Checkpoints, Spaced
-from compiler.workshop import Request
 
 
 @dataclass(frozen=True)

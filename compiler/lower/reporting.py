@@ -8,9 +8,9 @@ from typing import Any
 from compiler.definitions import Suite
 from compiler.diagnostics import nearest
 from compiler.lower.context import Context
-from compiler.plan import Job, PlannedCell
+from compiler.lower.workshop import Request
+from compiler.plan.plan import Job, PlannedCell
 from compiler.source import Tree
-from compiler.workshop import Request
 
 
 def report(context: Context, cells: Sequence[PlannedCell]) -> Job:

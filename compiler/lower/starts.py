@@ -8,9 +8,9 @@ from typing import Any
 from compiler.definitions import Pretrain, Teacher
 from compiler.diagnostics import Position, spec_error
 from compiler.lower.context import Context
-from compiler.plan import Job
+from compiler.lower.workshop import Request
+from compiler.plan.plan import Job
 from compiler.source import PathKey, Tree
-from compiler.workshop import Request
 
 
 def hub_or_pretrained(context: Context, name: str, scale: str, asked: Position | None = None) -> Job:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from compiler.backends import Part
-from compiler.cells import Cell
-from compiler.cost import Cost, planned
+from compiler.cells.cell import Cell
 from compiler.definitions import Adapter, Algorithm, Method, Point, Trained
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.lower.context import READABLE, Context
+from compiler.lower.cost import Cost, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
+from compiler.lower.recipes import Source, Step, sources, steps
 from compiler.lower.starts import hub_or_pretrained
-from compiler.plan import Job
-from compiler.recipes import Source, Step, sources, steps
+from compiler.lower.workshop import EMPTY, Request
+from compiler.plan.plan import Job
 from compiler.source import PathKey, Tree, merged
-from compiler.workshop import EMPTY, Request
 
 
 @dataclass(frozen=True)

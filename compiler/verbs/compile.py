@@ -22,9 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write all files of the study, or none. Raises SpecError and TreeError."""
-    from compiler.emit import dispatcher
+    from compiler.output.emit import dispatcher
+    from compiler.output.write import write_file, write_tree
     from compiler.pipeline import compile_study
-    from compiler.write import write_file, write_tree
 
     compiled = compile_study(options.spec)
     plan, folder = compiled.plan, GENERATED / compiled.plan.study
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _refuse_edited(folder: Path) -> None:
     from compiler.diagnostics import TreeError
-    from compiler.write import edited_by_hand
+    from compiler.output.write import edited_by_hand
 
     edited = edited_by_hand(folder)
     if edited:

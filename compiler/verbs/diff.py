@@ -20,10 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare what the spec compiles to with what is generated. Raises SpecError and TreeError."""
-    from compiler.diff import compare, render
+    from compiler.output.write import differing
     from compiler.pipeline import compile_study
-    from compiler.plan import read_plan
-    from compiler.write import differing
+    from compiler.plan.diff import compare, render
+    from compiler.plan.plan import read_plan
 
     compiled = compile_study(options.spec)
     new, folder = compiled.plan, GENERATED / compiled.plan.study

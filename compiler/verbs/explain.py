@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from compiler.explain_line import Line
+    from compiler.explain.line import Line
 
 ABOUT = "say where a value comes from: a cell's, a job's, or one in a line of a generated file"
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.name is None and line:
         return _line(Path(line["file"]), int(line["line"]), options.json)
     if options.name is None:
-        from compiler.selection import SelectionError
+        from compiler.select.grammar import SelectionError
 
         raise SelectionError(
             f"explain what of {options.spec}? Name a cell or a job (`lethe ls {options.spec}` lists them), or a generated "
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _values(spec: Path, name: str, field: str | None, as_json: bool) -> int:
-    from compiler.explain import explain, listed, told
+    from compiler.explain.values import explain, listed, told
     from compiler.pipeline import compile_study
 
     compiled = compile_study(spec)
@@ -68,7 +68,7 @@ def _values(spec: Path, name: str, field: str | None, as_json: bool) -> int:
 
 
 def _line(file: Path, line: int, as_json: bool) -> int:
-    from compiler.explain_line import shared
+    from compiler.explain.line import shared
 
     found = shared(file, line) or _of_study(file, line)
     print(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.told()))
@@ -77,7 +77,7 @@ def _line(file: Path, line: int, as_json: bool) -> int:
 
 def _of_study(file: Path, line: int) -> Line:
     from compiler.catalog import read_catalog
-    from compiler.explain_line import Origins, explain_line, spec_of
+    from compiler.explain.line import Origins, explain_line, spec_of
     from compiler.pipeline import compile_study
     from compiler.study import read_study
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from compiler.verbs import GENERATED
 
 if TYPE_CHECKING:
-    from compiler.offer import Offer
-    from compiler.plan import Job, Plan, PlannedCell
+    from compiler.plan.plan import Job, Plan, PlannedCell
+    from compiler.select.offer import Offer
 
 ABOUT = "list the jobs or cells of a study that a selection means"
 
@@ -58,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """List what `options.select` means of `options.spec`. Raises LetheError, also when it means nothing."""
     from compiler.columns import aligned
-    from compiler.selection import SelectionError, asks_for, read_selector, select, selected_cells
+    from compiler.select.grammar import SelectionError, asks_for, read_selector, select, selected_cells
 
     selector = read_selector(options.select)
     offered = _offered(options.spec, options.store, asks_for(selector, "result"))
@@ -78,10 +78,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _offered(spec: Path, store: Path | None, with_results: bool) -> Offer:
     """The study as it compiles now, beside what was generated of it."""
-    from compiler.offer import offer
+    from compiler.lower.workshop import MANIFEST
     from compiler.pipeline import compile_study
-    from compiler.plan import read_plan
-    from compiler.workshop import MANIFEST
+    from compiler.plan.plan import read_plan
+    from compiler.select.offer import offer
 
     plan = compile_study(spec).plan
     path = GENERATED / plan.study / "plan.json"

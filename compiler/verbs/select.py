@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from compiler.verbs import GENERATED
 
 if TYPE_CHECKING:
-    from compiler.origin import Asked, Choice
-    from compiler.plan import Job, Plan
+    from compiler.plan.plan import Job, Plan
+    from compiler.select.origin import Asked, Choice
     from compiler.source import Tree
     from compiler.study import Origin
 
@@ -31,9 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write SPEC's selection file, whole or not at all. Raises SpecError for wrong words, TreeError without a report."""
     from compiler.diagnostics import spec_error
-    from compiler.origin import asked, selection_file, written
+    from compiler.output.write import write_file
+    from compiler.select.origin import asked, selection_file, written
     from compiler.study import read_study
-    from compiler.write import write_file
 
     spec: Path = options.spec
     study, tree = read_study(spec)
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 def finished_report(spec: Path, name: str, store: Path | None) -> Mapping[str, Any]:
     """The report of a compiled study as JSON. Raises TreeError when it is not there, or not of this plan, or not whole."""
     from compiler.diagnostics import TreeError
-    from compiler.plan import read_plan
+    from compiler.plan.plan import read_plan
 
     path = GENERATED / name / "plan.json"
     if not path.is_file():
@@ -117,7 +117,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 def _choose(report: Mapping[str, Any], wanted: Asked, origin: Origin, tree: Tree) -> Sequence[Choice]:
     """The chosen cells. Raises SpecError for axes and metrics that the report has not, and when it has too few cells."""
-    from compiler import ranking
+    from compiler.select import ranking
     from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, spec_error
 
     at, axes = tree.at(("from", "select")), list(ranking.cells(report)[0]["axes"])

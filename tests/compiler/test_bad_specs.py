@@ -35,13 +35,15 @@ MISTAKES = {
     "key of the study": Mistake(SPEC, "about: Four", "abuot: Four", "unknown key 'abuot'", "abuot", "did you mean 'about'?"),
     "key without a near one": Mistake(
         SPEC, "tracking:", "banana: 1\ntracking:", "unknown key 'banana'", "banana",
-        "valid here: about, axes, catalog, cluster, define, evaluate, rules, study, tracking"),
+        "valid here: about, accept, axes, budget, catalog, cluster, define, evaluate, from, match, name, rules, study, tracking, "
+        "zip"),
     "axis": Mistake(SPEC, "  domain: [s", "  domian: [s", "unknown key 'domian' in 'axes'", "domian",
         "did you mean 'domain'?"),
     "key of a rule": Mistake(
         SPEC, "    why: facts", "    wy: facts", "unknown key 'wy' in 'rules.1'", "wy", "did you mean 'why'?"),
     "axis in a rule": Mistake(
-        SPEC, "where: {method: staged,", "where: {metod: staged,", "unknown key 'metod' in 'rules.0.where'", "metod",
+        SPEC, "where: {method: staged,", "where: {metod: staged,", "rule 'staged_from_base_only': there is no axis 'metod'",
+        "metod",
         "did you mean 'method'?"),
     "key of a stage": Mistake(
         RECIPES, "stages: [{algorithm: sft, dataset: truth}]", "stages: [{algorithm: sft, data: truth}]",
@@ -71,14 +73,15 @@ MISTAKES = {
         "layer", "did you mean 'layers'?"),
     "execution of an algorithm": Mistake(
         RECIPES, "      save_steps: null", "      saving_steps: 3",
-        "unknown key 'saving_steps' in the execution of algorithm sft", "saving_steps", "did you mean 'save_steps'?"),
+        "unknown key 'saving_steps' in the execution of algorithm grpo", "saving_steps", "did you mean 'save_steps'?"),
     "section of define": Mistake(
         SPEC, "tracking:", "define: {method: {}}\ntracking:", "unknown section 'method'", "method",
         "did you mean 'methods'?"),
     "section of the catalog": Mistake(
         PLACES, "clusters:", "cluster:", "unknown section 'cluster'", "cluster", "did you mean 'clusters'?"),
     # what is missing
-    "missing key": Mistake(SPEC, "cluster: here\n", "", "the key 'cluster' is missing", "study"),
+    "missing key": Mistake(SPEC, "cluster: here\n", "", "the key 'cluster' is missing", "study",
+        "A cluster of the catalog."),
     "missing keys below": Mistake(
         PLACES, "{time: 2:00:00, cpus: 1, mem: 4G}", "{cpus: 1}", "the keys 'time', 'mem' are missing in 'resources.train'",
         "{cpus: 1}"),
@@ -89,17 +92,21 @@ MISTAKES = {
         SUBJECTS, "settings: {source: facts, seed: 1, train: 100, eval: 20}", "settings: {source: facts}",
         "the settings of domain facts lack 'seed', 'train', 'eval'", "{source: facts}"),
     # wrong types
-    "number for text": Mistake(SPEC, "study: toy", "study: 3", "'study' is 3; expected text", "3"),
+    "number for text": Mistake(SPEC, "study: toy", "study: 3", "'study' is 3; expected text", "3",
+        "The study's name: its folder below generated/."),
     "text for a list": Mistake(
-        SPEC, "  start: [base, safe]", "  start: base", "'axes.start' is 'base'; expected a list", "base"),
+        SPEC, "  start: [base, safe]", "  start: base", "'axes.start' is 'base'; expected a list", "base",
+        "The model to begin from: starts of each scale."),
     "list for a mapping": Mistake(
-        SPEC, "  domain: [sums, facts]", "  domain: {sums: 1}", "'axes.domain' is a mapping; expected a list", "{sums"),
+        SPEC, "  domain: [sums, facts]", "  domain: {sums: 1}", "'axes.domain' is a mapping; expected a list",
+        "{sums", "What it is done on: domains of the catalog, or combinations of them."),
     "nothing for a mapping": Mistake(SPEC, "tracking:\n  wandb: disabled\n", "tracking:\n",
-                                     "'tracking' is empty; expected a mapping", ""),
-    "number for a name or names": Mistake(
-        SPEC, "start: safe}", "start: 3}", "'rules.0.where.start' is 3; expected a list or text", "3"),
+                                     "'tracking' is empty; expected a mapping", "", "Where training curves go."),
+    "mapping for a value or values": Mistake(
+        SPEC, "start: safe}", "start: {}}",
+        "'rules.0.where.start' is a mapping; expected text, a number, true or false or a list", "{}"),
     "number among names": Mistake(
-        SPEC, "start: safe}", "start: [safe, 3]}", "'rules.0.where.start.1' is 3; expected text", "3"),
+        SPEC, "start: [base, safe]", "start: [base, safe, 3]", "'axes.start.2' is 3; expected text", "3"),
     "text for a number": Mistake(
         RECIPES, "      lr: 1e-3", "      lr: 1e-3x", "'lr' of the settings of algorithm sft is '1e-3x'; expected a number",
         "1e-3x", "peak learning rate"),
@@ -115,13 +122,14 @@ MISTAKES = {
         RECIPES, "      lr: 1e-3", "      lr: .nan", "'lr' of the settings of algorithm sft is nan; expected a number",
         ".nan",
         "peak learning rate"),
-    "for ever": Mistake(SUBJECTS, "parameters: 1e4", "parameters: .inf", "'parameters': input should be a finite number",
-        ".inf"),
+    "for ever": Mistake(SUBJECTS, "parameters: 1e4", "parameters: .inf", "'parameters' is inf; expected a finite number",
+        ".inf", "How many weights the model has."),
     "number for an export": Mistake(
         PLACES, 'OMP_NUM_THREADS: "1"', "OMP_NUM_THREADS: 1",
         "'environments.train.exports.OMP_NUM_THREADS' is 1; expected text", "1"),
     "minutes for a time": Mistake(
-        PLACES, 'time: "90"', "time: 90", "'resources.eval.time' is 90; expected text", "90"),
+        PLACES, 'time: "90"', "time: 90", "'resources.eval.time' is 90; expected text", "90",
+        "The time limit, in one of Slurm's six forms."),
     "section without definitions": Mistake(
         SPEC, "tracking:", "define: {methods: [a]}\ntracking:", "'define.methods' is a list; expected a mapping", "[a]"),
     "section of a catalog file without definitions": Mistake(
@@ -150,10 +158,10 @@ MISTAKES = {
         "training ends after so many epochs or after so many steps; give one and set the other to null"),
     "confidence": Mistake(
         SPEC, "  suites: [skills, harm]", "  suites: [skills, harm]\n  confidence: 95",
-        "'evaluate.confidence': input should be less than 1", "95"),
+        "'evaluate.confidence' is 95; expected less than 1", "95", "Of every interval in the report."),
     "no suites": Mistake(
         SPEC, "  suites: [skills, harm]", "  suites: []",
-        "'evaluate.suites': list should have at least 1 item after validation, not 0", "[]"),
+        "'evaluate.suites' has no items; expected at least 1", "[]", "Suites of the catalog, the same for all cells."),
     # enums
     "enum of a model": Mistake(
         SPEC, "  wandb: disabled", "  wandb: disable", "'tracking.wandb' cannot be 'disable'", "disable",
@@ -170,7 +178,7 @@ MISTAKES = {
     "domain": Mistake(SPEC, "[sums, facts]", "[sums, fact, facts]", "there is no domain 'fact'", "fact",
         "did you mean 'facts'?"),
     "start": Mistake(
-        SPEC, "start: [base, safe]", "start: [base, safe, bse]", "scale 'nano' has no start 'bse'", "bse",
+        SPEC, "start: [base, safe]", "start: [base, safe, bse]", "there is no start 'bse'", "bse",
         "did you mean 'base'?"),
     "scale": Mistake(SPEC, "scale: [nano]", "scale: [nan0]", "there is no scale 'nan0'", "nan0", "did you mean 'nano'?"),
     "suite": Mistake(SPEC, "[skills, harm]", "[skills, ham]", "there is no suite 'ham'", "ham", "did you mean 'harm'?"),
@@ -202,25 +210,27 @@ MISTAKES = {
     "resources": Mistake(
         RECIPES, "Supervised fine-tuning\n    backend: trl\n    resources: train",
         "Supervised fine-tuning\n    backend: trl\n    resources: trian",
-        "cluster 'here' has no resources 'trian', which the algorithm sft asks for", "here", "did you mean 'train'?",
-        where=SPEC),
+        "there is no class of resources 'trian'", "trian", "did you mean 'train'?"),
+    "resources of another cluster": Mistake(
+        PLACES, "      eval: {time: \"90\", cpus: 1, mem: 4G}\n", "",
+        "cluster 'here' has no resources 'eval', which the suite skills asks for", "here", "valid here: cpu, train", where=SPEC),
     "environment": Mistake(
         PLACES, '      train:\n        activate: ".venv', '      trains:\n        activate: ".venv',
         "cluster 'here' has no environment 'train', which backend 'native' needs", "here", "did you mean 'trains'?",
         where=SPEC),
     "algorithm of a rule": Mistake(
-        SPEC, "      sft:\n", "      stf:\n", "method 'gt_sft' has no algorithm 'stf' to set", "stf", "did you mean 'sft'?"),
+        SPEC, "      sft:\n", "      stf:\n", "rule 'gentler_facts': method 'gt_sft' has no algorithm 'stf' to set", "stf",
+        "did you mean 'sft'?"),
     "algorithm of a domain": Mistake(
-        SUBJECTS, "sft: {max_length: 64}", "stf: {max_length: 64}", "domain 'sums' sets 'stf', and there is no such "
-        "algorithm",
+        SUBJECTS, "sft: {max_length: 64}", "stf: {max_length: 64}", "there is no algorithm 'stf'",
         "stf", "did you mean 'sft'?"),
     "dataset of a domain": Mistake(
         SUBJECTS, "own_answers: {prompts: 40}", "own_answer: {prompts: 40}",
-        "domain 'sums' sets 'own_answer', and there is no such dataset with traces", "own_answer",
+        "there is no dataset 'own_answer'", "own_answer",
         "did you mean 'own_answers'?"),
     "dataset of a domain without traces": Mistake(
         SUBJECTS, "own_answers: {prompts: 40}", "truth: {limit: 40}",
-        "domain 'sums' sets 'truth', and there is no such dataset with traces", "truth", "valid here: own_answers, taught"),
+        "domain 'sums' sets 'truth', which has no traces to set anything of", "truth", "valid here: own_answers, taught"),
     "extends of nothing": Mistake(
         SPEC, "tracking:", "define: {scales: {micro: {extends: nan0}}}\ntracking:", "there is no scale 'nan0' to extend",
         "nan0",
@@ -243,25 +253,26 @@ MISTAKES = {
         SPEC, "    why: facts are forgotten faster than sums\n",
         "    why: so\n  - drop: everything\n    where: {}\n    why: x\n", "the rules leave no cell", "- drop: staged"),
     "value that its axis has not": Mistake(
-        SPEC, "start: safe}", "start: [safe, bse]}", "axis 'start' has no 'bse'", "bse", "did you mean 'base'?"),
+        SPEC, "start: safe}", "start: [safe, bse]}", "rule 'staged_from_base_only': axis 'start' has no 'bse'",
+        "bse", "did you mean 'base'?"),
     "rule without an action": Mistake(
         SPEC, "  - drop: staged_from_base_only\n    where", "  - where",
-        "'rules.0': a rule is exactly one of drop, keep and set, with its name as the value", "where"),
+        "'rules.0': a rule is exactly one of drop, keep, add and set, with its name as the value", "where"),
     "rule with two actions": Mistake(
         SPEC, "  - set: gentler_facts\n", "  - set: gentler_facts\n    keep: x\n",
-        "'rules.1': a rule is exactly one of drop, keep and set, with its name as the value", "set"),
+        "'rules.1': a rule is exactly one of drop, keep, add and set, with its name as the value", "set"),
     "rule that sets nothing": Mistake(
         SPEC, "    to:\n      sft:\n        lr: 5e-4\n", "",
         "'rules.1': 'to' (algorithm: {setting: value}) belongs to a 'set' rule, and to no other", "set"),
     # names
     "value twice": Mistake(
-        SPEC, "[sums, facts]", "[sums, sums, facts]", "'axes': axis 'domain' names sums twice", "method: [gt_sft, rs"),
+        SPEC, "[sums, facts]", "[sums, sums, facts]", "'axes.domain': 'sums' is there twice", "sums, facts]"),
     "two cells of one name": Mistake(
-        SPEC, "[sums, facts]\n  start: [base, safe]", "[sums, sums_base, facts]\n  start: [base, base_base, safe]",
-        "two cells have the name 'gt_sft_sums_base_base_nano': "
-        "{'method': 'gt_sft', 'domain': 'sums', 'start': 'base_base', 'scale': 'nano'} and "
-        "{'method': 'gt_sft', 'domain': 'sums_base', 'start': 'base', 'scale': 'nano'}",
-        "method: [gt_sft, rs", "rename a value of an axis"),
+        SPEC, "about: Four", "name: '{method}_{domain}_{scale}'\nabout: Four",
+        "two cells have the name 'gt_sft_sums_nano': "
+        "{'method': 'gt_sft', 'domain': 'sums', 'start': 'base', 'scale': 'nano'} and "
+        "{'method': 'gt_sft', 'domain': 'sums', 'start': 'safe', 'scale': 'nano'}",
+        "'{method}", "rename a value of an axis, or put every axis into 'name'"),
     "name with a space": Mistake(SPEC, "study: toy", "study: my toy", f"'study': 'my toy' {NAME}", "my toy"),
     "name with a quote": Mistake(SPEC, "study: toy", "study: toy'", f"'study': \"toy'\" {NAME}", "toy'"),
     "name with a newline": Mistake(SPEC, "study: toy", 'study: "toy\\n"', f"'study': 'toy\\n' {NAME}", '"toy'),
@@ -271,9 +282,10 @@ MISTAKES = {
     "name that looks like an option": Mistake(SPEC, "study: toy", "study: -toy", f"'study': '-toy' {NAME}", "-toy"),
     "name that expands": Mistake(SPEC, "[sums, facts]", "[sums, $HOME]", f"'axes.domain.1': '$HOME' {NAME}", "$HOME"),
     "name that is too long": Mistake(
-        SPEC, "study: toy", f"study: {'x' * 61}", "'study': string should have at most 60 characters", "xxx"),
+        SPEC, "study: toy", f"study: {'x' * 61}", f"'study' is '{'x' * 56}...'; expected at most 60 characters",
+        "xxx", "The study's name: its folder below generated/."),
     "name of a definition": Mistake(
-        SPEC, "tracking:", "define: {methods: {a b: {}}}\ntracking:", f"'define.methods.a b': 'a b' {NAME}", "a b"),
+        SPEC, "tracking:", "define: {methods: {a b: {extends: gt_sft}}}\ntracking:", f"'define.methods.a b': 'a b' {NAME}", "a b"),
     "name of a shell variable": Mistake(
         PLACES, 'OMP_NUM_THREADS: "1"', '"A; reboot": x',
         "'environments.train.exports.A; reboot': 'A; reboot' is no name of a "
@@ -284,10 +296,12 @@ MISTAKES = {
         "$(reboot)"),
     "partition of two lines": Mistake(
         PLACES, "partition: main-cpu", 'partition: "a\\n#SBATCH --x"',
-        "'resources.cpu.partition': 'a\n#SBATCH --x' is no word that Slurm takes here", '"a'),
+        "'resources.cpu.partition': 'a\\n#SBATCH --x' is no word that Slurm takes here", '"a'),
     "input names that meet": Mistake(
-        SUBJECTS, "    domains: [refusals]", "    domains: [model]",
-        "no domain can be called 'model' here: a job has an input of that name", "model]", "rename it"),
+        SPEC, "evaluate:\n  suites: [skills, harm]",
+        "define: {domains: {model: {extends: sums}}, suites: {own: {extends: harm, domains: [model]}}}\n"
+        "evaluate:\n  suites: [skills, own]",
+        "no domain can be called 'model' here: a job has an input of that name", "model]}}}", "rename it"),
     # Slurm's notations
     "time": Mistake(
         PLACES, "cpu: {partition: main-cpu, time: 3:00:00", "cpu: {partition: main-cpu, time: 3h",
@@ -311,8 +325,9 @@ MISTAKES = {
         "starts go round in a circle: base -> safe -> base", "prompt"),
     "start from nowhere": Mistake(
         SPEC, "scale: [nano]",
-        "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: {}}, "
-        "safe: {prompt: {}}}}}}", "a start needs 'hub' and 'revision', or 'pretrain'", "{prompt: {}}, safe"),
+        "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: &plain {template: plain, "
+        "thinking: false}}, safe: {hub: a, revision: b, prompt: *plain}}}}}",
+        "a start needs 'hub' and 'revision', 'pretrain' or 'trained'", "{prompt: &plain"),
 }  # fmt: skip
 
 

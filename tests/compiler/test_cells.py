@@ -124,7 +124,8 @@ def test_where_tells_a_number_from_another(project: Project) -> None:
         ({"axes": {**AXES, "method": ["on_rl"], "gpro.lr": [1e-5]}}, "there is no algorithm 'gpro'", "'grpo.lr'"),
         (
             {"axes": {**AXES, "adpter": ["full"]}, "define": {"adapters": {"full": {"about": "All", "settings": None}}}},
-            "no algorithm takes a setting 'adpter'", "'adapter'",
+            "no algorithm takes a setting 'adpter'",
+            "'adapter'",
         ),
         ({"axes": {**AXES, "pace": {"slow": {"lrr": 1e-5}}}}, "no algorithm takes a setting 'lrr'", "'lr'"),
         ({"axes": {**AXES, "lrr": [1e-5]}, "name": "{method}_{lr}"}, "no algorithm takes a setting 'lrr'", "'lr'"),

@@ -54,7 +54,10 @@ def test_a_step_beyond_the_training_is_one_message(project: Project) -> None:
 
 def test_after_each_domain_of_a_sequence_every_suite_is_asked_again(project: Project) -> None:
     found = plan(
-        project, axes={**AXES, "domain": ["first_sums"]}, define=COMBINED, evaluate={"suites": ["skills", "harm"], "after": "each"}
+        project,
+        axes={**AXES, "domain": ["first_sums"]},
+        define=COMBINED,
+        evaluate={"suites": ["skills", "harm"], "after": "each"},
     )
     (cell,) = found["cells"]
     (point,) = cell["points"]

@@ -58,12 +58,15 @@ def test_mistakes_as_json_are_the_same_on_standard_output(project: Project) -> N
     assert json.loads(result.out) == {
         "errors": [
             {
-                "file": "specs/toy.yaml", "line": 3, "column": 1, "message": "unknown key 'abuot'",
-                "hint": "did you mean 'about'?",
+                "severity": "error", "summary": "unknown key 'abuot'", "detail": "", "hint": "did you mean 'about'?",
+                "suggestion": "about", "file": "specs/toy.yaml",
+                "range": {"start": {"line": 3, "column": 1}, "end": {"line": 3, "column": 6}},
+                "snippet": "abuot: Four methods on two toy domains",
             },
             {
-                "file": "specs/toy.yaml", "line": 29, "column": 10, "message": "'tracking.wandb' cannot be 'no'",
-                "hint": "valid here: disabled, offline, online",
+                "severity": "error", "summary": "'tracking.wandb' cannot be 'no'", "detail": "",
+                "hint": "valid here: disabled, offline, online", "suggestion": None, "file": "specs/toy.yaml",
+                "range": {"start": {"line": 29, "column": 10}, "end": {"line": 29, "column": 12}}, "snippet": "  wandb: no",
             },
         ]
     }  # fmt: skip

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import compiler.write
+import compiler.output.write
 from tests.compiler import forked
 from tests.compiler.project import BIN, Project
 
@@ -27,7 +27,7 @@ SLOWER = (PLACES, "train: {time: 2:00:00", "train: {time: 4:00:00")
 
 def without_exchange() -> None:
     """A C library, or a file system, that cannot exchange two folders in one step."""
-    compiler.write.ctypes = SimpleNamespace(CDLL=lambda *_, **__: SimpleNamespace(), get_errno=lambda: 0)  # type: ignore
+    compiler.output.write.ctypes = SimpleNamespace(CDLL=lambda *_, **__: SimpleNamespace(), get_errno=lambda: 0)  # type: ignore
 
 
 # --- the same bytes -------------------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_killed_at_any_moment_the_tree_is_the_old_one_or_the_new_one(compiled: P
 
 
 def test_two_renames_do_what_one_exchange_does(compiled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler.write, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(compiler.output.write, "_exchanged", lambda one, other: False)
     compiled.edit(*SLOWER)
     compiled.compile()
     assert "--time=4:00:00" in (compiled.tree / "jobs/train/gt_sft_sums_base_nano.sh").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import compiler.workshop
+import compiler.lower.workshop
 from tests.compiler.project import Project, descendants
 
 RECIPES, PLACES, SUBJECTS = "catalog/recipes.yaml", "catalog/places.yaml", "catalog/subjects.yaml"
@@ -41,9 +41,14 @@ def rewritten(project: Project, again: Callable[[yaml.Node], yaml.Node]) -> None
 
 
 def turned_round(node: yaml.Node) -> yaml.Node:
-    """The same with the keys of every mapping backwards, and with no anchor and no alias."""
+    """The same with the keys of every mapping backwards, and with no anchor and no alias.
+
+    Only the axes stay in their order: it is that of the cells, and so of the report's rows.
+    """
     if isinstance(node, yaml.MappingNode):
-        return yaml.MappingNode(node.tag, [(turned_round(k), turned_round(v)) for k, v in reversed(node.value)])
+        axes = any(key.value == "method" and isinstance(value, yaml.SequenceNode) for key, value in node.value)
+        pairs = node.value if axes else reversed(node.value)
+        return yaml.MappingNode(node.tag, [(turned_round(k), turned_round(v)) for k, v in pairs])
     if isinstance(node, yaml.SequenceNode):
         return yaml.SequenceNode(node.tag, [turned_round(item) for item in node.value])
     return yaml.ScalarNode(node.tag, node.value, style=node.style)
@@ -206,8 +211,8 @@ def test_a_setting_changes_the_jobs_it_decides_and_what_follows_from_them(file: 
 def test_a_new_version_of_a_kinds_code_changes_its_jobs_and_what_follows(
     compiled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs, manifest = compiled.jobs(), json.loads(compiler.workshop.MANIFEST.read_text())
-    monkeypatch.setattr(compiler.workshop, "MANIFEST", tmp_path / "manifest.json")
+    jobs, manifest = compiled.jobs(), json.loads(compiler.lower.workshop.MANIFEST.read_text())
+    monkeypatch.setattr(compiler.lower.workshop, "MANIFEST", tmp_path / "manifest.json")
     for kind in sorted(manifest["kinds"]):
         own = {name for name, job in jobs.items() if job["kind"] == kind}
         if own:

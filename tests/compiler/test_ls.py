@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.offer import RESULTS
+from compiler.select.offer import RESULTS
 from runtime import markers
 from runtime.status import STATES
 from tests.compiler.project import Project, descendants

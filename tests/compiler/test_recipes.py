@@ -9,7 +9,12 @@ import pytest
 from tests.compiler.project import Project
 from tests.compiler.small import AXES, COMBINED, inputs, jobs, plan, validate
 
-LORA = {"lora": {"about": "A few weights", "settings": {"type": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj"]}}}
+LORA = {
+    "lora": {
+        "about": "A few weights",
+        "settings": {"type": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj"]},
+    }
+}
 SFT_AND = {"about": "SFT, and more", "stages": [{"algorithm": "sft", "dataset": "truth"}]}
 
 

@@ -15,8 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.origin import Asked
-from compiler.ranking import Candidate, best, short_of
+from compiler.select.origin import Asked
+from compiler.select.ranking import Candidate, best, short_of
 from tests.compiler.project import REPOSITORY, Project
 
 ITEMS = 20

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from compiler.pipeline import compile_study
-from compiler.plan import Job, Plan, PlannedCell
+from compiler.plan.plan import Job, Plan, PlannedCell
 
 SPECS = Path(__file__).parents[2] / "specs"
 

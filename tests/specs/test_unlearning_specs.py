@@ -11,7 +11,7 @@ import pytest
 from compiler.backends import parse_config
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.pipeline import compile_study
-from compiler.plan import Job
+from compiler.plan.plan import Job
 from tests.specs.plans import SPECS, cell, cells, jobs, of_kind, plan, source, trainings
 
 COUNTS = {

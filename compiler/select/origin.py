@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from compiler.cells import same, text
+from compiler.cells.cell import same, text
 from compiler.diagnostics import Diagnostic, SpecError, nearest, spec_error
 from compiler.source import Tree, read_tree
 from compiler.study import ADAPTER, NAMED, Name, Origin, Study, Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compiler.plan import Job, Plan, PlannedCell
+from compiler.plan.plan import Job, Plan, PlannedCell
 
 MOST_TABLES = 12  # beyond, a list of the cells says more than tables do
 

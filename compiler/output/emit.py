@@ -9,8 +9,8 @@ from typing import Any
 from compiler import backends
 from compiler.definitions import Cluster
 from compiler.diagnostics import Position
-from compiler.page import content
-from compiler.plan import Job, Plan
+from compiler.output.page import content
+from compiler.plan.plan import Job, Plan
 from compiler.study import Tracking
 from compiler.text import shell_expanded
 

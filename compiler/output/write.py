@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.emit import SUMS
+from compiler.output.emit import SUMS
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from compiler import backends, emit
+from compiler import backends
 from compiler.definitions import Cluster, Environment
 from compiler.diagnostics import Position
-from compiler.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
+from compiler.output import emit
+from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
 from compiler.study import Tracking
 
 HOW_RUN = ("settings", "execution")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from compiler.plan import Job, Plan
+from compiler.plan.plan import Job, Plan
 
 Class = Literal["invalidates results", "execution only"]
 

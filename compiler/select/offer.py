@@ -9,8 +9,8 @@ from typing import Any
 
 import networkx as nx
 
-from compiler.diff import compare
-from compiler.plan import Job, Plan, PlannedCell, graph
+from compiler.plan.diff import compare
+from compiler.plan.plan import Job, Plan, PlannedCell, graph
 
 STATES = ("new", "modified", "stale", "execution", "unchanged", "removed")
 RESULTS = ("done", "running", "queued", "waiting", "failed", "cancelled", "never")

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from compiler import backends
-from compiler.cost import Cost, job_cost
 from compiler.definitions import Cluster
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
-from compiler.fingerprint import fingerprint
-from compiler.plan import Edge, Job
+from compiler.lower.cost import Cost, job_cost
+from compiler.plan.fingerprint import fingerprint
+from compiler.plan.plan import Edge, Job
 from compiler.source import PathKey, Tree, merged
 from compiler.study import Tracking
 
-MANIFEST = Path(__file__).parent.parent / "runtime" / "manifest.json"
+MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
 

@@ -13,7 +13,7 @@ from typing import Any
 from compiler.diagnostics import Diagnostic, nearest
 from compiler.lower.context import Context
 from compiler.lower.training import Chain
-from compiler.plan import Job, PlannedCell
+from compiler.plan.plan import Job, PlannedCell
 from compiler.slurm import shown_size, size
 from compiler.source import Tree
 from compiler.study import Match, Study

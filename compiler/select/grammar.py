@@ -19,8 +19,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from compiler.diagnostics import LetheError, closest, nearest
-from compiler.offer import RESULTS, STATES, Offer
-from compiler.plan import Job, Plan, PlannedCell
+from compiler.plan.plan import Job, Plan, PlannedCell
+from compiler.select.offer import RESULTS, STATES, Offer
 
 FIXED = ("stage", "job", "cell", "state", "result")  # what can be selected by, besides the axes
 

@@ -8,10 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from compiler.cells import Cell, Expansion, Override, default_name, same, text
+from compiler.cells.cell import Cell, Expansion, Override, default_name, same, text
+from compiler.cells.rules import Draft, apply_rules
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
-from compiler.origin import chosen
-from compiler.rules import Draft, apply_rules
+from compiler.select.origin import chosen
 from compiler.source import PathKey, Tree
 from compiler.study import ADAPTER, NAMED, PLAIN_NAME, Study
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from compiler.cells import Override, RuleEffect, same, text
+from compiler.cells.cell import Override, RuleEffect, same, text
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest
 from compiler.source import PathKey, Tree
 from compiler.study import Rule, Study

@@ -12,12 +12,12 @@ from compiler import backends
 from compiler.columns import aligned
 from compiler.definitions import Resources
 from compiler.diagnostics import Position
-from compiler.offer import evaluations, members
-from compiler.plan import Job, Plan, PlannedCell, graph
-from compiler.selection import no_such
+from compiler.lower.workshop import Sources
+from compiler.plan.plan import Job, Plan, PlannedCell, graph
+from compiler.select.grammar import no_such
+from compiler.select.offer import evaluations, members
 from compiler.source import PathKey, Tree
 from compiler.text import yaml_flow
-from compiler.workshop import Sources
 
 GROUPS = ("settings", "execution", "resources")
 DERIVED: Mapping[PathKey, str] = {

@@ -14,12 +14,12 @@ from compiler import backends
 from compiler.catalog import Catalog
 from compiler.definitions import Cluster
 from compiler.diagnostics import Position, TreeError
-from compiler.emit import SUMS, dispatcher
-from compiler.explain import Said, Value, told, values_of
-from compiler.lines import Decided, deciding
-from compiler.pieces import COUNTED, Piece, Scene, pieces
+from compiler.explain.perturb import Decided, deciding
+from compiler.explain.pieces import COUNTED, Piece, Scene, pieces
+from compiler.explain.values import Said, Value, told, values_of
+from compiler.output.emit import SUMS, dispatcher
 from compiler.pipeline import Compiled
-from compiler.selection import SelectionError, no_such
+from compiler.select.grammar import SelectionError, no_such
 from compiler.source import PathKey, Tree
 from compiler.study import Study, Tracking
 from compiler.validation import Strict

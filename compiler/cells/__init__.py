@@ -1,0 +1,1 @@
+"""From a study to its cells: the product of the axes, edited by the rules in their order."""

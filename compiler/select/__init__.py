@@ -1,0 +1,1 @@
+"""Choosing: jobs and cells by a selector, and a study's cells by another study's results."""
