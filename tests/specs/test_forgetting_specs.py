@@ -238,6 +238,11 @@ def test_a_conditional_phase_asks_for_its_selection_first(name: str, tmp_path: P
     assert f"lethe select specs/{name}.yaml" in f"{said.message} {said.hint}"
 
 
+def test_a_conditional_phase_has_the_cells_that_were_chosen() -> None:
+    """What `lethe select` wrote after the miniature had really run is committed."""
+    assert cells("micro_next") == [f"gt_sft_qa_base_micro_seed{seed}" for seed in (1, 2, 3)]
+
+
 def test_the_small_chains_have_12_cells() -> None:
     assert cells("micro_chains") == [
         "gt_sft_math_full_seed1",
