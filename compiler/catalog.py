@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compiler.definitions import SECTIONS, Dataset
-from compiler.diagnostics import Diagnostic, Position, SpecError, closest, nearest, spec_error
+from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, one_slip, spec_error
 from compiler.references import EACH, KEY, reached, unknown_names
 from compiler.source import PathKey, Tree, merged, read_tree
 from compiler.validation import Strict, parse
@@ -222,8 +222,9 @@ def _parent(tree: Tree, section: str, wrong: list[Diagnostic]) -> tuple[str | No
     """What a definition says that it extends, and what it says itself."""
     if not isinstance(tree.data, dict):
         return None, tree
-    slip = closest("extends", set(tree.data) - {"extends", *SECTIONS[section].model_fields})
-    if slip and "extends" not in tree.data:
+    unknown = [] if "extends" in tree.data else sorted(set(tree.data) - set(SECTIONS[section].model_fields))
+    slip = next((key for key in unknown if one_slip(key, "extends")), None)
+    if slip:
         wrong.append(Diagnostic(tree.key_at((slip,)), f"unknown key '{slip}'", nearest(slip, ["extends"])))
     word = "extends" if "extends" in tree.data else slip
     data = {field: value for field, value in tree.data.items() if field != word}

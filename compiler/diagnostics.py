@@ -90,11 +90,20 @@ class SpecError(LetheError):
     """The study or the catalog is wrong, at one or more places."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        found = sorted(diagnostics, key=lambda d: d.position)
+        found = _but_misspelt(sorted(diagnostics, key=lambda d: d.position))
         # One mistake of a mapping that several definitions share by an alias is one mistake.
         once = {(d.position, d.hint or d.message): d for d in reversed(found)}
         self.diagnostics = tuple(reversed(once.values()))
         super().__init__("\n\n".join(d.render() for d in self.diagnostics))
+
+
+def _but_misspelt(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Without what else is said of a misspelt word: what was meant there is a guess, and the rest follows from it."""
+    misspelt: dict[tuple[Position, int], Diagnostic] = {}
+    for diagnostic in found:
+        if diagnostic.suggestion is not None:
+            misspelt.setdefault((diagnostic.position, diagnostic.position.end), diagnostic)
+    return [d for d in found if misspelt.get((d.position, d.position.end), d) is d]
 
 
 class TreeError(LetheError):

@@ -122,10 +122,9 @@ def _of_domain(place: _Place, model: Domain) -> Iterator[Diagnostic]:
 def _of_rows(place: _Place, given: Settings) -> Iterator[Diagnostic]:
     """Where a domain's rows come from. The source says what else there is to say, so a wrong one is told alone."""
     values, whose = place.tree(("settings",)), f"domain {place.name}"
-    slip = next((key for key in given if "source" not in given and one_slip(key, "source")), None)
+    slip = _misspelt("source", given)
     if slip:
-        hint = nearest(slip, ["source"])
-        yield Diagnostic(values.key_at((slip,)), f"unknown key '{slip}' in the settings of {whose}", hint)
+        yield _unknown(place, slip, "source", whose)
     elif given.get("source") not in _sources():
         message = f"'source' of the settings of {whose} cannot be {shown(given.get('source'))}"
         yield Diagnostic(values.at(("source",)), message, nearest(str(given.get("source")), _sources()))
@@ -153,12 +152,31 @@ def _of_scale(place: _Place, model: Scale) -> Iterator[Diagnostic]:
 
 
 def _of_suite(place: _Place, model: Suite) -> Iterator[Diagnostic]:
+    """A suite of metrics on what is to be forgotten has a part of its own, so a slip in that word is told alone."""
+    whose = f"suite {place.name}"
+    if model.source is not None and model.source not in _sources():
+        at = place.catalog.at(place.section, place.name, ("source",))
+        yield Diagnostic(at, f"there is no source '{model.source}'", nearest(model.source, _sources()))
+    slip = _misspelt("metrics", model.settings)
+    if slip and backends.exists(model.backend, "evaluate_unlearning"):
+        yield _unknown(place, slip, "metrics", whose)
+        return
     what = "evaluate_unlearning" if "metrics" in model.settings else "evaluate"
     part = place.part(model.backend, what, ("backend",))
     if isinstance(part, Diagnostic):
         yield part
     for group in ("settings", "execution"):
-        yield from place.check(part, group, (group,), f"suite {place.name}")
+        yield from place.check(part, group, (group,), whose)
+
+
+def _misspelt(word: str, given: Settings) -> str | None:
+    """The key that is most likely meant to be `word`, which is not there."""
+    return next((key for key in given if word not in given and one_slip(key, word)), None)
+
+
+def _unknown(place: _Place, key: str, meant: str, whose: str) -> Diagnostic:
+    at = place.tree(("settings",)).key_at((key,))
+    return Diagnostic(at, f"unknown key '{key}' in the settings of {whose}", nearest(key, [meant]))
 
 
 def _trainer(catalog: Catalog, name: str) -> backends.Part | Diagnostic | None:

@@ -35,8 +35,8 @@ MISTAKES = {
     "key of the study": Mistake(SPEC, "about: Four", "abuot: Four", "unknown key 'abuot'", "abuot", "did you mean 'about'?"),
     "key without a near one": Mistake(
         SPEC, "tracking:", "banana: 1\ntracking:", "unknown key 'banana'", "banana",
-        "valid here: about, accept, axes, budget, catalog, cluster, define, evaluate, from, match, name, rules, study, tracking, "
-        "zip"),
+        "valid here: about, accept, axes, budget, catalog, cluster, define, evaluate, from, match, name, rules, study, "
+        "tracking, zip"),
     "axis": Mistake(SPEC, "  domain: [s", "  domian: [s", "unknown key 'domian' in 'axes'", "domian",
         "did you mean 'domain'?"),
     "key of a rule": Mistake(
@@ -79,6 +79,22 @@ MISTAKES = {
         "did you mean 'methods'?"),
     "section of the catalog": Mistake(
         PLACES, "clusters:", "cluster:", "unknown section 'cluster'", "cluster", "did you mean 'clusters'?"),
+    "axis that must be there": Mistake(
+        SPEC, "  method: [gt", "  methd: [gt", "unknown key 'methd' in 'axes'", "methd", "did you mean 'method'?"),
+    "key of how a start is asked": Mistake(
+        SUBJECTS, "revision: main, prompt: {template: plain,", "revision: main, prompt: {templte: plain,",
+        "unknown key 'templte' in 'starts.base.prompt'", "templte", "did you mean 'template'?"),
+    "key of evaluated checkpoints": Mistake(
+        SPEC, "  suites: [skills, harm]", "  suites: [skills, harm]\n  checkpoints: {stps: [5]}",
+        "unknown key 'stps' in 'evaluate.checkpoints'", "stps", "did you mean 'steps'?"),
+    "extends": Mistake(
+        PLACES, "    extends: here", "    extend: here", "unknown key 'extend'", "extend", "did you mean 'extends'?"),
+    "setting of what no study uses": Mistake(
+        RECIPES, "settings: {samples: 1, temp", "settings: {sample: 1, temp",
+        "unknown key 'sample' in the settings of traces of dataset taught", "sample", "did you mean 'samples'?"),
+    "source of rows": Mistake(
+        SUBJECTS, "    settings: {source: arithmetic, ", "    settings: {sorce: arithmetic, ",
+        "unknown key 'sorce' in the settings of domain sums", "sorce", "did you mean 'source'?"),
     # what is missing
     "missing key": Mistake(SPEC, "cluster: here\n", "", "the key 'cluster' is missing", "study",
         "A cluster of the catalog."),
@@ -172,6 +188,21 @@ MISTAKES = {
     "enum of a schema": Mistake(
         SPEC, "        lr: 5e-4", "        schedule: cosin", "'schedule' of the settings of algorithm sft cannot be 'cosin'",
         "schedule: cosin", "did you mean 'cosine'?"),
+    "enum of how a start is asked": Mistake(
+        SUBJECTS, "revision: main, prompt: {template: plain,", "revision: main, prompt: {template: plan,",
+        "'starts.base.prompt.template' cannot be 'plan'", "plan,", "did you mean 'plain'?"),
+    "word or mapping": Mistake(
+        SPEC, "  suites: [skills, harm]", "  suites: [skills, harm]\n  checkpoints: finl",
+        "'evaluate.checkpoints' cannot be 'finl'", "finl", "did you mean 'final'?"),
+    "unit of checkpoints": Mistake(
+        SPEC, "  suites: [skills, harm]", "  suites: [skills, harm]\n  checkpoints: {steps: [5], log: 2}",
+        "'evaluate.checkpoints': say exactly one of log, steps, epochs and fractions", "{steps"),
+    "source that there is not": Mistake(
+        SUBJECTS, "    settings: {source: arithmetic, ", "    settings: {source: arithmetics, ",
+        "'source' of the settings of domain sums cannot be 'arithmetics'", "arithmetics", "did you mean 'arithmetic'?"),
+    "size": Mistake(
+        SPEC, "evaluate:", "budget: {storage: 5GB}\nevaluate:",
+        "'budget.storage': '5GB' is no size: a number and K, M, G or T, such as 500G", "5GB"),
     # names of nothing
     "method": Mistake(SPEC, "rs_sft, on_rl", "rs_stf, on_rl", "there is no method 'rs_stf'", "rs_stf",
         "did you mean 'rs_sft'?"),
@@ -212,8 +243,9 @@ MISTAKES = {
         "Supervised fine-tuning\n    backend: trl\n    resources: trian",
         "there is no class of resources 'trian'", "trian", "did you mean 'train'?"),
     "resources of another cluster": Mistake(
-        PLACES, "      eval: {time: \"90\", cpus: 1, mem: 4G}\n", "",
-        "cluster 'here' has no resources 'eval', which the suite skills asks for", "here", "valid here: cpu, train", where=SPEC),
+        PLACES, '      eval: {time: "90", cpus: 1, mem: 4G}\n', "",
+        "cluster 'here' has no resources 'eval', which the suite skills asks for", "here", "valid here: cpu, train",
+        where=SPEC),
     "environment": Mistake(
         PLACES, '      train:\n        activate: ".venv', '      trains:\n        activate: ".venv',
         "cluster 'here' has no environment 'train', which backend 'native' needs", "here", "did you mean 'trains'?",
@@ -238,6 +270,13 @@ MISTAKES = {
     "extends of itself": Mistake(
         SPEC, "tracking:", "define: {scales: {micro: {extends: micro}}}\ntracking:", "there is no scale 'micro' to extend",
         "micro}", "valid here: hub, nano"),
+    "extends in a circle": Mistake(
+        SPEC, "tracking:",
+        "define: {scales: {a: {extends: b}, b: {extends: c}, c: {extends: b}, d: {extends: c}}}\ntracking:",
+        "definitions extend each other in a circle: b -> c -> b", "c}, c"),
+    "scale of an added cell": Mistake(
+        SPEC, "rules:\n", "rules:\n  - add: more\n    cells: {method: [gt_sft], scale: [hubb]}\n    why: x\n",
+        "there is no scale 'hubb'", "hubb", "did you mean 'hub'?"),
     # rules
     "rule that touches nothing": Mistake(
         SPEC, "start: safe}", "start: base, domain: facts}\n    why: x\n  - keep: all\n    where: {scale: nano}",
@@ -261,6 +300,12 @@ MISTAKES = {
     "rule with two actions": Mistake(
         SPEC, "  - set: gentler_facts\n", "  - set: gentler_facts\n    keep: x\n",
         "'rules.1': a rule is exactly one of drop, keep, add and set, with its name as the value", "set"),
+    "rule without a where": Mistake(
+        SPEC, "    where: {method: staged, start: safe}\n", "",
+        "'rules.0': 'where' (axis: values) belongs to every rule but 'add'", "drop"),
+    "rule that adds nothing": Mistake(
+        SPEC, "  - drop: staged_from_base_only\n    where: {method: staged, start: safe}", "  - add: more",
+        "'rules.0': 'cells' (axis: [values]) belongs to an 'add' rule, and to no other", "add"),
     "rule that sets nothing": Mistake(
         SPEC, "    to:\n      sft:\n        lr: 5e-4\n", "",
         "'rules.1': 'to' (algorithm: {setting: value}) belongs to a 'set' rule, and to no other", "set"),
@@ -285,7 +330,8 @@ MISTAKES = {
         SPEC, "study: toy", f"study: {'x' * 61}", f"'study' is '{'x' * 56}...'; expected at most 60 characters",
         "xxx", "The study's name: its folder below generated/."),
     "name of a definition": Mistake(
-        SPEC, "tracking:", "define: {methods: {a b: {extends: gt_sft}}}\ntracking:", f"'define.methods.a b': 'a b' {NAME}", "a b"),
+        SPEC, "tracking:", "define: {methods: {a b: {extends: gt_sft}}}\ntracking:", f"'define.methods.a b': 'a b' {NAME}",
+        "a b"),
     "name of a shell variable": Mistake(
         PLACES, 'OMP_NUM_THREADS: "1"', '"A; reboot": x',
         "'environments.train.exports.A; reboot': 'A; reboot' is no name of a "
@@ -326,8 +372,8 @@ MISTAKES = {
     "start from nowhere": Mistake(
         SPEC, "scale: [nano]",
         "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: &plain {template: plain, "
-        "thinking: false}}, safe: {hub: a, revision: b, prompt: *plain}}}}}",
-        "a start needs 'hub' and 'revision', 'pretrain' or 'trained'", "{prompt: &plain"),
+        "thinking: false}}, safe: {hub: a/b, revision: c, prompt: *plain}}}}}",
+        "a start needs 'hub' and 'revision', or 'pretrain', or 'trained'", "{prompt: &plain"),
 }  # fmt: skip
 
 

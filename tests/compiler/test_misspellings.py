@@ -33,10 +33,9 @@ SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|sca
 FREE = re.compile(
     rf"{SECTION}/[^/]+"
     r"|.*/(starts|environments|resources|exports)/[^/]+"
-    r"|axes/[^/]+|axes/[^/]+/[^/]+"
+    r"|axes/bundles|axes/bundles/[^/]+"
     r"|.*/settings/(mixture|tasks|metrics|columns|limits)/[^/]+"
 )
-LANGUAGE_AXES = re.compile(r"axes/(method|domain|start|scale|adapter)")
 
 # Values that name something: what is defined elsewhere, or an axis or a value of one.
 NAMES = re.compile(
@@ -71,7 +70,8 @@ def keys(node: yaml.Node, path: str = "") -> Iterator[Word]:
     if isinstance(node, yaml.MappingNode):
         siblings = [key.value for key, _ in node.value]
         for key, value in node.value:
-            here = f"{path}/{key.value}".strip("/")
+            bundles = path == "axes" and isinstance(value, yaml.MappingNode)
+            here = "axes/bundles" if bundles else f"{path}/{key.value}".strip("/")
             yield written(here, key, siblings)
             yield from keys(value, here)
     elif isinstance(node, yaml.SequenceNode):
@@ -118,7 +118,7 @@ def is_word(value: Word) -> bool:
 
 def is_key(key: Word) -> bool:
     """Whether a key is one of the language."""
-    return not FREE.fullmatch(key.path) or bool(LANGUAGE_AXES.fullmatch(key.path))
+    return not FREE.fullmatch(key.path)
 
 
 def slip(word: str, chance: random.Random) -> str:

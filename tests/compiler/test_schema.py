@@ -23,9 +23,10 @@ from compiler.study import Name, Study
 from compiler.validation import parse
 from tests.compiler.project import DATA, REPOSITORY
 
-SPECS = sorted((REPOSITORY / "specs").glob("*.yaml"))
+SPECS = [f for f in sorted((REPOSITORY / "specs").glob("*.yaml")) if not f.name.endswith(".selection.yaml")]
 EDITORS = Draft202012Validator(schema())
 
+ASKED = {"template": "chat", "thinking": False, "system": "x"}
 WHOLE: dict[str, dict[str, Any]] = {
     "methods": {"about": "x", "stages": [{"algorithm": "sft", "dataset": "truth", "init_from": {"step": 5}, "repeat": 2}]},
     "algorithms": {"about": "x", "backend": "trl", "settings": {"lr": 1e-4}, "resources": "train", "pace": 0.5},
@@ -38,7 +39,9 @@ WHOLE: dict[str, dict[str, Any]] = {
     "domains": {"about": "x", "mix": {"a": 1, "b": 0.5}, "seed": 1, "measured_on": ["a"]},
     "scales": {
         "about": "x", "parameters": 4e9,
-        "starts": {"base": {"prompt": {}, "pretrain": {"domains": ["a"], "settings": {}}}, "b": {"prompt": {}, "hub": "A/B"}},
+        "starts": {
+            "a": {"prompt": ASKED, "pretrain": {"domains": ["a"], "settings": {}}}, "b": {"prompt": ASKED, "hub": "A/B"},
+        },
     },
     "suites": {
         "about": "x", "backend": "lm_eval", "settings": {}, "resources": "eval", "domains": "cell", "checkpoints": {"log": 3},
@@ -81,7 +84,7 @@ definitions = mappings({}, {section: st.dictionaries(names, st.just(whole), max_
 extensions = st.sampled_from(
     [
         {"algorithms": {"mine": {"extends": "a", "settings": {"lr": 1}}}},
-        {"scales": {"mine": {"extends": "a", "starts": {"base": {"pretrain": {"resources": "gpu"}}}}}},
+        {"scales": {"mine": {"extends": "a", "starts": {"a": {"pretrain": {"resources": "gpu"}}}}}},
         {"clusters": {"mine": {"extends": "a", "resources": {"gpu": {"gpus": 2}}, "limits": {}}}},
         {"suites": {"mine": {"extends": "a", "domains": ["a"], "reference": True}}},
     ]

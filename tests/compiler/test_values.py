@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -112,10 +113,17 @@ def test_dates_cannot_come_back_as_dates() -> None:
     assert not isinstance(yaml.safe_load(yaml_flow("2024-01-01")), datetime.date)
 
 
+def infinite(value: Any) -> bool:
+    """Whether a value holds a number that JSON does not have."""
+    if isinstance(value, dict | list):
+        return any(map(infinite, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and math.isinf(value)
+
+
 @given(values)
 def test_canonical_json_is_json_and_blind_to_the_order_of_keys(value: Any) -> None:
     wrapped = {"z": value, "a": 1}
-    if "Infinity" in json.dumps(value):
+    if infinite(value):
         with pytest.raises(ValueError):
             canonical_json(wrapped)
     else:
