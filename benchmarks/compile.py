@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compiler.pipeline import Compiled, compile_study
 from compiler.output.write import write_tree
+from compiler.pipeline import Compiled, compile_study
 
 ROOT = Path(__file__).parent.parent
 CELLS_A_DOMAIN = 6  # three methods, two starts

@@ -15,10 +15,10 @@ from jinja2.environment import TemplateExpression
 from pydantic import Field
 
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
-from compiler.source import Tree, read_tree
-from compiler.study import Name
+from compiler.language.source import Tree, read_tree
+from compiler.language.study import Name
+from compiler.language.validation import Strict, check_schema, parse, shown
 from compiler.text import shell_expanded, shell_word, yaml_block, yaml_flow
-from compiler.validation import Strict, check_schema, parse, shown
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -34,8 +34,8 @@ class CrossFieldRule(Strict):
 class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
-    `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only, and
-    `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once.
+    `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only,
+    and `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once.
     """
 
     about: str

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.cells.expand import expand
-from compiler.definitions import Cluster
 from compiler.diagnostics import SpecError
+from compiler.language.definitions import Cluster
+from compiler.language.reading import Spec, read_spec
 from compiler.lower import lower
 from compiler.lower.workshop import Sources
 from compiler.output.emit import emit
 from compiler.plan.plan import Plan
-from compiler.reading import Spec, read_spec
 
 
 @dataclass(frozen=True)

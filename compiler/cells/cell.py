@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.diagnostics import Position
-from compiler.study import ADAPTER, NAMED
+from compiler.language.study import ADAPTER, NAMED
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from compiler.cells.cell import Override, RuleEffect, same, text
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest
-from compiler.source import PathKey, Tree
-from compiler.study import Rule, Study
+from compiler.language.source import PathKey, Tree
+from compiler.language.study import Rule, Study
 
 
 @dataclass(frozen=True)

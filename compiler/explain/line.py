@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from compiler import backends
-from compiler.catalog import Catalog
-from compiler.definitions import Cluster
 from compiler.diagnostics import Position, TreeError
 from compiler.explain.perturb import Decided, deciding
 from compiler.explain.pieces import COUNTED, Piece, Scene, pieces
 from compiler.explain.values import Said, Value, told, values_of
+from compiler.language.catalog import Catalog
+from compiler.language.definitions import Cluster
+from compiler.language.source import PathKey, Tree
+from compiler.language.study import Study, Tracking
+from compiler.language.validation import Strict
 from compiler.output.emit import SUMS, dispatcher
 from compiler.pipeline import Compiled
 from compiler.select.grammar import SelectionError, no_such
-from compiler.source import PathKey, Tree
-from compiler.study import Study, Tracking
-from compiler.validation import Strict
 
 EDITED = "The file is not what its study compiles to now; this is the line of what it compiles to."
 OPEN: Mapping[str | int, type[Strict]] = {"tracking": Tracking, "cluster": Cluster}

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from compiler import backends
-from compiler.definitions import Cluster, Environment
 from compiler.diagnostics import Position
+from compiler.language.definitions import Cluster, Environment
+from compiler.language.study import Tracking
 from compiler.output import emit
 from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
-from compiler.study import Tracking
 
 HOW_RUN = ("settings", "execution")
 JOB_FIELDS: Mapping[str, Sequence[str]] = {

@@ -10,13 +10,13 @@ import networkx as nx
 
 from compiler import backends
 from compiler.columns import aligned
-from compiler.definitions import Resources
 from compiler.diagnostics import Position
+from compiler.language.definitions import Resources
+from compiler.language.source import PathKey, Tree
 from compiler.lower.workshop import Sources
 from compiler.plan.plan import Job, Plan, PlannedCell, graph
 from compiler.select.grammar import no_such
 from compiler.select.offer import evaluations, members
-from compiler.source import PathKey, Tree
 from compiler.text import yaml_flow
 
 GROUPS = ("settings", "execution", "resources")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from compiler.catalog import Catalog
 from compiler.cells.cell import Cell, Expansion, text
-from compiler.definitions import Cluster
 from compiler.diagnostics import SpecError
+from compiler.language.catalog import Catalog
+from compiler.language.definitions import Cluster
+from compiler.language.source import Tree
+from compiler.language.study import Study
 from compiler.lower.context import Context
 from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.measuring import measure
@@ -16,8 +18,6 @@ from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
 from compiler.plan.plan import Job, Plan, in_order
-from compiler.source import Tree
-from compiler.study import Study
 
 Made = TypeVar("Made")
 
@@ -60,21 +60,22 @@ def _chains(context: Context, expansion: Expansion) -> list[Chain]:
     The shortest recipes come first, so that a training which is the whole of one cell and the beginning of another has the
     name of the first.
     """
-    made: dict[int, Chain] = {}
-    recipes = {number: recipe for number, cell in enumerate(expansion.cells) for recipe in _told(context, recipe_of, cell)}
-    for number in sorted(recipes, key=lambda number: (len(recipes[number]), number)):
-        made.update({number: chain for chain in _told(context, train, expansion.cells[number])})
-    if len(made) < len(expansion.cells):
+    recipes = {cell.id: _told(context, recipe_of, cell) for cell in expansion.cells}
+    shortest = sorted(expansion.cells, key=lambda cell: len(recipes[cell.id] or ()))
+    made = {cell.id: _told(context, train, cell) for cell in shortest if recipes[cell.id]}
+    chains = [chain for cell in expansion.cells if (chain := made.get(cell.id))]
+    if len(chains) < len(expansion.cells):
         raise SpecError(context.workshop.wrong)
-    return [made[number] for number in range(len(expansion.cells))]
+    return chains
 
 
-def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -> Iterator[Made]:
+def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -> Made | None:
     """What `make` makes of a cell; if it cannot, its mistakes are kept, to be told with those of the others."""
     try:
-        yield make(context, cell)
+        return make(context, cell)
     except SpecError as error:
         context.workshop.wrong += error.diagnostics
+    return None
 
 
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.catalog import Catalog
 from compiler.cells.cell import Cell, text
-from compiler.definitions import Domain, Scale, Start
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.language.catalog import Catalog
+from compiler.language.definitions import Domain, Scale, Start
+from compiler.language.source import PathKey, Tree
+from compiler.language.study import Study
 from compiler.lower.workshop import EMPTY, Workshop
-from compiler.source import PathKey, Tree
-from compiler.study import Study
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.backends import Part
-from compiler.definitions import Algorithm
+from compiler.language.definitions import Algorithm
 from compiler.slurm import hours
 
 WEIGHT_BYTES = 4  # a weight in a saved checkpoint, in float32

@@ -8,15 +8,15 @@ from typing import Any
 
 from compiler.backends import Part
 from compiler.cells.cell import Cell
-from compiler.definitions import Dataset, Traces
 from compiler.diagnostics import Position, spec_error
+from compiler.language.definitions import Dataset, Traces
+from compiler.language.source import Tree, merged
 from compiler.lower.context import Context
 from compiler.lower.cost import mixed, part_of
 from compiler.lower.recipes import Source, Step
 from compiler.lower.starts import rows, teacher
-from compiler.lower.workshop import EMPTY, Request
+from compiler.lower.workshop import Request
 from compiler.plan.plan import Job
-from compiler.source import Tree, merged
 
 OWN = ("start", "previous")  # words for models of the cell itself; anything else is a teacher
 BY_ROW = "by_row"  # the grader of a mix: each row has its own
@@ -109,8 +109,9 @@ def _traces(context: Context, cell: Cell, step: Step, domain: str, traces: Trace
         settings = merged(settings, context.below("domains", domain, ("datasets", name)).labelled(f"domain {domain}"))
     return context.workshop.make(
         Request(
-            id=f"generate/{name}_{domain}" + (f"_{own.name}" if own else ""), kind="generate",
-            backend=traces.backend, what=what if context.workshop.has_part(traces.backend, what) else "generate", settings=settings, resources=traces.resources,
+            id=f"generate/{name}_{domain}" + (f"_{own.name}" if own else ""), kind="generate", backend=traces.backend,
+            what=what if context.workshop.has_part(traces.backend, what) else "generate",
+            settings=settings, resources=traces.resources,
             execution=context.below("datasets", name, ("traces", "execution")),
             inputs={"model": own or teacher(context, traces.model, name), "rows": rows(context, domain)},
             whose=f"traces of dataset {name}", asked=context.catalog.at("datasets", name, ("traces", "backend")),
@@ -133,8 +134,9 @@ def _mix(context: Context, source: Source, name: str, found: Dataset, built: Map
     suffix = next(job.name.removeprefix(f"{name}_{domain}") for domain, job in built.items())  # whose answers, and the format
     return context.workshop.make(
         Request(
-            id=f"mix/{name}_{source.name}{suffix}", kind="mix", backend="native", what="mix", settings=Tree(at.file, settings, {(): at}).labelled(f"domain {source.domain}"),
-            execution=EMPTY, resources="cpu", inputs=dict(built), whose=f"domain {source.domain}", asked=at, output=found.type,
+            id=f"mix/{name}_{source.name}{suffix}", kind="mix", backend="native", what="mix", resources="cpu",
+            inputs=dict(built), settings=Tree(at.file, settings, {(): at}).labelled(f"domain {source.domain}"),
+            whose=f"domain {source.domain}", asked=at, output=found.type,
         )
     )  # fmt: skip
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.diagnostics import Diagnostic, nearest
+from compiler.language.source import Tree
+from compiler.language.study import Match, Study
 from compiler.lower.context import Context
 from compiler.lower.training import Chain
 from compiler.plan.plan import Job, PlannedCell
 from compiler.slurm import shown_size, size
-from compiler.source import Tree
-from compiler.study import Match, Study
 
 MOST_SHOWN = 3
 

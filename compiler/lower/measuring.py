@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.cells.cell import Cell
-from compiler.definitions import Point, Suite
 from compiler.diagnostics import Position, spec_error
+from compiler.language.definitions import Point, Suite
+from compiler.language.study import Checkpoints, Spaced
 from compiler.lower.context import Context
 from compiler.lower.recipes import sources
 from compiler.lower.starts import listed_rows, rows
 from compiler.lower.training import Chain, Training, at_step, readable, start
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job, PlannedCell, PlannedPoint
-from compiler.study import Checkpoints, Spaced
 
 
 @dataclass(frozen=True)

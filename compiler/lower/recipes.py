@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.catalog import Catalog
-from compiler.definitions import Domain, Method, Stage
 from compiler.diagnostics import Position, spec_error
-from compiler.source import PathKey
+from compiler.language.catalog import Catalog
+from compiler.language.definitions import Domain, Method, Stage
+from compiler.language.source import PathKey
 
 
 @dataclass(frozen=True)

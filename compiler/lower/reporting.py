@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from compiler.definitions import Suite
 from compiler.diagnostics import nearest
+from compiler.language.definitions import Suite
+from compiler.language.source import Tree
 from compiler.lower.context import Context
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job, PlannedCell
-from compiler.source import Tree
 
 
 def report(context: Context, cells: Sequence[PlannedCell]) -> Job:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compiler.definitions import Pretrain, Teacher
 from compiler.diagnostics import Position, spec_error
+from compiler.language.definitions import Pretrain, Teacher
+from compiler.language.source import PathKey, Tree
 from compiler.lower.context import Context
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job
-from compiler.source import PathKey, Tree
 
 
 def hub_or_pretrained(context: Context, name: str, scale: str, asked: Position | None = None) -> Job:
     """A start that no method makes."""
     start = context.start(name, scale, asked)
     if start.pretrain:
-        _check_ends(context, name, scale)
         return _pretrain(context, name, scale, start.pretrain)
     at = context.catalog.at("scales", scale, ("starts", name))
     return _fetch(context, f"{name}_{scale}", (start.hub, start.revision), at, context.weights(scale), {"prompt": start.prompt})
@@ -92,16 +91,3 @@ def _fetch(
             whose=f"model {hub}", asked=at, given=given, weights=weights,
         )
     )  # fmt: skip
-
-
-def _check_ends(context: Context, name: str, scale: str) -> None:
-    """A start that goes on from another must come to one made from nothing."""
-    seen, here = [name], context.start(name, scale).pretrain
-    while here and here.start is not None:
-        if here.start in seen:
-            chain = " -> ".join([*seen, here.start])
-            at = context.catalog.at("scales", scale, ("starts", name))
-            raise spec_error(at, f"starts go round in a circle: {chain}")
-        asked = context.catalog.at("scales", scale, ("starts", seen[-1], "pretrain", "start"))
-        seen.append(here.start)
-        here = context.start(here.start, scale, asked).pretrain

@@ -8,8 +8,9 @@ from functools import partial
 
 from compiler.backends import Part
 from compiler.cells.cell import Cell
-from compiler.definitions import Adapter, Algorithm, Method, Point, Trained
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.language.definitions import Adapter, Algorithm, Method, Point, Trained
+from compiler.language.source import PathKey, Tree, merged
 from compiler.lower.context import READABLE, Context
 from compiler.lower.cost import Cost, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
@@ -17,7 +18,6 @@ from compiler.lower.recipes import Source, Step, sources, steps
 from compiler.lower.starts import hub_or_pretrained
 from compiler.lower.workshop import EMPTY, Request
 from compiler.plan.plan import Job
-from compiler.source import PathKey, Tree, merged
 
 
 @dataclass(frozen=True)

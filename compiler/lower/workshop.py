@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from compiler import backends
-from compiler.definitions import Cluster
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.language.definitions import Cluster
+from compiler.language.source import PathKey, Tree, merged
+from compiler.language.study import Tracking
 from compiler.lower.cost import Cost, job_cost
 from compiler.plan.fingerprint import fingerprint
 from compiler.plan.plan import Edge, Job
-from compiler.source import PathKey, Tree, merged
-from compiler.study import Tracking
 
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 from compiler import backends
-from compiler.definitions import Cluster
 from compiler.diagnostics import Position
+from compiler.language.definitions import Cluster
+from compiler.language.study import Tracking
 from compiler.output.page import content
 from compiler.plan.plan import Job, Plan
-from compiler.study import Tracking
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1

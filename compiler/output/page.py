@@ -36,7 +36,7 @@ def _table(plan: Plan, rest: Mapping[str, str], cells: Sequence[PlannedCell]) ->
     there = {(cell.axes["method"], cell.axes["domain"]) for cell in cells}
     methods = [method for method in plan.axes["method"] if any(method == one for one, _ in there)]
     domains = [domain for domain in plan.axes["domain"] if any(domain == one for _, one in there)]
-    rows = [(method, ["yes" if (method, domain) in there else "–" for domain in domains]) for method in methods]
+    rows = [(method, ["yes" if (method, domain) in there else "-" for domain in domains]) for method in methods]
     return {"title": ", ".join(f"{axis} {value}" for axis, value in rest.items()), "columns": domains, "rows": rows}
 
 

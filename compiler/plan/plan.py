@@ -32,8 +32,8 @@ class Edge:
 class Job:
     """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
 
-    `config` is its config as the fingerprint sees it: with every execution value blank. `cost` says what the job takes: GPU-hours
-    at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and hours, None where they are not known.
+    `config` is its config as the fingerprint sees it: with every execution value blank. `cost` says what the job takes:
+    GPU-hours at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and hours, None where unknown.
     """
 
     id: str

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from compiler.cells.cell import same, text
 from compiler.diagnostics import Diagnostic, SpecError, nearest, spec_error
-from compiler.source import Tree, read_tree
-from compiler.study import ADAPTER, NAMED, Name, Origin, Study, Value
+from compiler.language.source import Tree, read_tree
+from compiler.language.study import ADAPTER, NAMED, Name, Origin, Study, Value
+from compiler.language.validation import Strict, parse
 from compiler.text import yaml_flow
-from compiler.validation import Strict, parse
 
 _ASKED = re.compile(r"(?P<end>top|bottom) (?P<count>[1-9][0-9]*) by (?P<metric>\S+)(?: per (?P<per>\S+))?")
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?|true|false")

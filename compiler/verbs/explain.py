@@ -76,10 +76,10 @@ def _line(file: Path, line: int, as_json: bool) -> int:
 
 
 def _of_study(file: Path, line: int) -> Line:
-    from compiler.catalog import read_catalog
     from compiler.explain.line import Origins, explain_line, spec_of
+    from compiler.language.catalog import read_catalog
+    from compiler.language.study import read_study
     from compiler.pipeline import compile_study
-    from compiler.study import read_study
 
     spec, path = spec_of(file)
     study, tree = read_study(spec)

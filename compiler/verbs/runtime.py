@@ -42,7 +42,7 @@ def results(plan: Path, store: Path | None) -> Mapping[str, str]:
 
 def become(verb: str, options: argparse.Namespace) -> NoReturn:
     """Hand a verb about a compiled study to the runtime. Raises TreeError when the study is not compiled."""
-    from compiler.study import read_study
+    from compiler.language.study import read_study
 
     study, _ = read_study(options.spec)
     plan = GENERATED / study.study / "plan.json"

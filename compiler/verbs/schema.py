@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the schema."""
-    from compiler.schema import text
+    from compiler.language.schema import text
 
     print(text(), end="")
     return 0

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from compiler.verbs import GENERATED
 
 if TYPE_CHECKING:
+    from compiler.language.source import Tree
+    from compiler.language.study import Origin
     from compiler.plan.plan import Job, Plan
     from compiler.select.origin import Asked, Choice
-    from compiler.source import Tree
-    from compiler.study import Origin
 
 ABOUT = "choose the cells that a study takes from another one's results"
 
@@ -31,9 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write SPEC's selection file, whole or not at all. Raises SpecError for wrong words, TreeError without a report."""
     from compiler.diagnostics import spec_error
+    from compiler.language.study import read_study
     from compiler.output.write import write_file
     from compiler.select.origin import asked, selection_file, written
-    from compiler.study import read_study
 
     spec: Path = options.spec
     study, tree = read_study(spec)
@@ -117,8 +117,8 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 def _choose(report: Mapping[str, Any], wanted: Asked, origin: Origin, tree: Tree) -> Sequence[Choice]:
     """The chosen cells. Raises SpecError for axes and metrics that the report has not, and when it has too few cells."""
-    from compiler.select import ranking
     from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, spec_error
+    from compiler.select import ranking
 
     at, axes = tree.at(("from", "select")), list(ranking.cells(report)[0]["axes"])
     whose = f"the report of {report['study']}"

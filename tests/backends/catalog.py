@@ -11,10 +11,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from compiler.backends import Part, parse_config, part
-from compiler.catalog import Catalog, read_catalog
-from compiler.definitions import Algorithm, Domain, Suite
 from compiler.diagnostics import Position
-from compiler.source import Tree
+from compiler.language.catalog import Catalog, read_catalog
+from compiler.language.definitions import Algorithm, Domain, Suite
+from compiler.language.source import Tree
 
 HERE = Position("tests")
 DOMAINS = ("math", "code", "qa")

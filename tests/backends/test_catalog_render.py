@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from compiler.backends import part
-from compiler.definitions import Algorithm, Cluster, Dataset, Domain, Method, Scale, Suite, Teacher
+from compiler.language.definitions import Algorithm, Cluster, Dataset, Domain, Method, Scale, Suite, Teacher
 from tests.backends import catalog
 
 CATALOG = catalog.catalog()

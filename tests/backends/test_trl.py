@@ -14,7 +14,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from compiler.backends import Part, parse_config, part
 from compiler.diagnostics import Position
-from compiler.source import Tree
+from compiler.language.source import Tree
 from runtime.errors import JobError
 from runtime.train.recipe import OWNED, parse_recipe, trl_config
 

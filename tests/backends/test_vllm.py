@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from compiler.backends import part
-from compiler.definitions import Dataset, Domain
+from compiler.language.definitions import Dataset, Domain
 from tests.backends import catalog
 
 TASKS = [{"name": name, "grader": name, "items": 100} for name in catalog.DOMAINS]

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from compiler import definitions, study
-from compiler.source import merged, read_tree
+from compiler.language import definitions, study
+from compiler.language.source import merged, read_tree
+from compiler.language.validation import Strict
 from compiler.text import yaml_block
-from compiler.validation import Strict
 from tests.compiler.project import REPOSITORY, Project, Result
 
 PAGE = REPOSITORY / "docs" / "language.md"

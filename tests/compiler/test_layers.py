@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.catalog import read_catalog
-from compiler.source import Tree, merged, read_tree
+from compiler.language.catalog import read_catalog
+from compiler.language.source import Tree, merged, read_tree
 
 values = st.recursive(
     st.integers(0, 3) | st.none(),

@@ -21,9 +21,9 @@ import yaml
 
 from compiler.backends import TEMPLATES
 from compiler.diagnostics import Diagnostic, SpecError
+from compiler.language.reading import read_spec
+from compiler.language.schema import schema
 from compiler.pipeline import compile_study
-from compiler.reading import read_spec
-from compiler.schema import schema
 from tests.compiler.project import DATA, REPOSITORY
 
 SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|scales|suites|clusters)"

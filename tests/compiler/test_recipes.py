@@ -133,8 +133,8 @@ def test_finish_comes_once_on_the_last_domain(project: Project) -> None:
 
 
 def test_rounds_sample_from_the_model_that_the_round_before_made(project: Project) -> None:
-    traces = {"model": "previous", "backend": "native", "resources": "cpu", "rounds": 2,
-              "settings": {"samples": 1, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 9, "prompts": 50, "seed": 1}}  # fmt: skip
+    sampling = {"samples": 1, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 9, "prompts": 50, "seed": 1}
+    traces = {"model": "previous", "backend": "native", "resources": "cpu", "rounds": 2, "settings": sampling}
     own = {"about": "Own", "type": "dataset.sft", "traces": traces,
            "settings": {"keep": "first_correct", "per_question": None, "limit": None, "seed": 1}}  # fmt: skip
     define = {**method({"algorithm": "sft", "dataset": "own", "repeat": 3}), "datasets": {"own": own}}

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
-from compiler.definitions import SECTIONS
 from compiler.diagnostics import SpecError
-from compiler.schema import schema, text
-from compiler.source import Tree, merged, read_tree
-from compiler.study import Name, Study
-from compiler.validation import parse
+from compiler.language.definitions import SECTIONS
+from compiler.language.schema import schema, text
+from compiler.language.source import Tree, merged, read_tree
+from compiler.language.study import Name, Study
+from compiler.language.validation import parse
 from tests.compiler.project import DATA, REPOSITORY
 
 SPECS = [f for f in sorted((REPOSITORY / "specs").glob("*.yaml")) if not f.name.endswith(".selection.yaml")]

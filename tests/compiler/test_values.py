@@ -16,8 +16,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.language.source import read_tree
 from compiler.slurm import hours, memory, time_limit
-from compiler.source import read_tree
 from compiler.text import canonical_json, shell_expanded, shell_word, yaml_block, yaml_flow
 from tests.compiler.project import Project
 

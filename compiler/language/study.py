@@ -18,10 +18,10 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from compiler.references import Refers
+from compiler.language.references import Refers
+from compiler.language.source import Tree, read_tree
+from compiler.language.validation import Strict, both_or_none, exactly_one, given, misplaced, parse, shown
 from compiler.slurm import storage
-from compiler.source import Tree, read_tree
-from compiler.validation import Strict, both_or_none, exactly_one, given, misplaced, parse, shown
 
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 LONGEST_NAME = 60

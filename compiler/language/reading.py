@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compiler.catalog import Catalog, collect
 from compiler.diagnostics import Diagnostic, Position, SpecError
-from compiler.references import EACH, Refers, unknown_names
-from compiler.source import PathKey, Tree, read_tree
-from compiler.study import ADAPTER, NAMED, Study
-from compiler.sweeps import unknown_settings
-from compiler.validation import parse
-from compiler.vocabulary import wrong_settings
+from compiler.language.catalog import Catalog, collect
+from compiler.language.references import EACH, Refers, unknown_names
+from compiler.language.source import PathKey, Tree, read_tree
+from compiler.language.study import ADAPTER, NAMED, Study
+from compiler.language.sweeps import unknown_settings
+from compiler.language.validation import parse
+from compiler.language.vocabulary import wrong_settings
 
 # The names in the cells that a rule adds; what axes there are, only the study knows.
 ADDED = [(("rules", EACH, "cells", axis, EACH), Refers(f"{axis}s")) for axis in (*NAMED, ADAPTER)]

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
 
-from compiler.definitions import SECTIONS
-from compiler.study import NAME_SCHEMA, Study
-from compiler.validation import Strict
+from compiler.language.definitions import SECTIONS
+from compiler.language.study import NAME_SCHEMA, Study
+from compiler.language.validation import Strict
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
-from compiler.references import Refers
+from compiler.language.references import Refers
+from compiler.language.study import Checkpoints, Name, Positive, Share
+from compiler.language.validation import Strict, exactly_one
 from compiler.slurm import memory, time_limit
-from compiler.study import Checkpoints, Name, Positive, Share
-from compiler.validation import Strict, exactly_one
 
 Settings = dict[str, Any]
 ResourcesName = Annotated[Name, Refers("resources")]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from compiler import backends
-from compiler.catalog import Catalog
-from compiler.definitions import Adapter, Algorithm, Dataset, Domain, Method, Scale, Settings, Suite, Traces
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, one_slip
-from compiler.source import PathKey, Tree
-from compiler.validation import check_schema, shown
+from compiler.language.catalog import Catalog
+from compiler.language.definitions import Adapter, Algorithm, Dataset, Domain, Method, Scale, Settings, Suite, Traces
+from compiler.language.source import PathKey, Tree
+from compiler.language.validation import check_schema, shown
 
 NATIVE = "native"
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from compiler.definitions import SECTIONS, Dataset
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, one_slip, spec_error
-from compiler.references import EACH, KEY, reached, unknown_names
-from compiler.source import PathKey, Tree, merged, read_tree
-from compiler.validation import Strict, parse
+from compiler.language.definitions import SECTIONS, Dataset
+from compiler.language.references import EACH, KEY, reached, unknown_names
+from compiler.language.source import PathKey, Tree, merged, read_tree
+from compiler.language.validation import Strict, parse
 
 Definition = TypeVar("Definition", bound=Strict)
 Key = tuple[str, str]  # a definition's section and name

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from compiler.diagnostics import Diagnostic, nearest
-from compiler.source import PathKey, Tree
+from compiler.language.source import PathKey, Tree
 
 EACH, KEY = "*", "[key]"  # steps of a pattern: into every item of a list or value of a mapping; to every key of a mapping
 

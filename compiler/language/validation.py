@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import is_typeddict
 
 from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, one_slip
-from compiler.source import PathKey, Tree
+from compiler.language.source import PathKey, Tree
 
 
 class Strict(BaseModel):
