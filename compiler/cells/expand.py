@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from compiler.cells.cell import Cell, Expansion, Override, default_name, same, text
+from compiler.cells.origin import chosen
 from compiler.cells.rules import Draft, apply_rules
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import ADAPTER, NAMED, PLAIN_NAME, Study
-from compiler.select.origin import chosen
 
 Point = Mapping[str, Any]
 

@@ -1,1 +1,1 @@
-"""Choosing: jobs and cells by a selector, and a study's cells by another study's results."""
+"""Choosing: jobs and cells by a selector, and a study's cells by the rank of another one's results."""

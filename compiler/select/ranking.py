@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.select.origin import Asked, Choice
+from compiler.cells.origin import Asked, Choice
 
 METRICS: Mapping[str, tuple[tuple[str, str], str]] = {
     "gain": (("trained_domain", "delta"), "change on the trained domain"),

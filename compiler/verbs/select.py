@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from compiler.verbs import GENERATED
 
 if TYPE_CHECKING:
+    from compiler.cells.origin import Asked, Choice
     from compiler.language.source import Tree
     from compiler.language.study import Origin
     from compiler.plan.plan import Job, Plan
-    from compiler.select.origin import Asked, Choice
 
 ABOUT = "choose the cells that a study takes from another one's results"
 
@@ -30,10 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write SPEC's selection file, whole or not at all. Raises SpecError for wrong words, TreeError without a report."""
+    from compiler.cells.origin import asked, selection_file, written
     from compiler.diagnostics import spec_error
     from compiler.language.study import read_study
     from compiler.output.write import write_file
-    from compiler.select.origin import asked, selection_file, written
 
     spec: Path = options.spec
     study, tree = read_study(spec)

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.select.origin import Asked
+from compiler.cells.origin import Asked
 from compiler.select.ranking import Candidate, best, short_of
 from tests.compiler.project import REPOSITORY, Project
 
