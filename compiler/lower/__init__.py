@@ -36,7 +36,8 @@ def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec
     report(context, cells)
     workshop.finish()
     jobs = in_order(workshop.unique_jobs(), tree.at(()))
-    facts = [] if workshop.wrong else [facts_of(context, chain, cell, jobs) for chain, cell in zip(chains, cells, strict=True)]
+    by_id = {job.id: job for job in jobs}
+    facts = [] if workshop.wrong else [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
     if not workshop.wrong:
         found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
         workshop.wrong += [mistake for mistakes in found for mistake in mistakes]

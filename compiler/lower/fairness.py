@@ -38,17 +38,16 @@ class Facts:
     suites: str
 
 
-def facts_of(context: Context, chain: Chain, cell: PlannedCell, jobs: Sequence[Job]) -> Facts:
-    """The facts of one cell, from its trainings."""
-    by_id = {job.id: job for job in jobs}
+def facts_of(context: Context, chain: Chain, cell: PlannedCell, jobs: Mapping[str, Job]) -> Facts:
+    """The facts of one cell, from its trainings; `jobs` are all of the plan by id."""
     trainings = chain.trainings
     prompt = context.prompt(chain.cell)
     return Facts(
         cell=cell.id, axes=cell.axes, start=chain.start.fingerprint,
-        prompts=tuple(sorted({rows for training in trainings for rows in _rows(training.data.job, by_id)})),
+        prompts=tuple(sorted({rows for training in trainings for rows in _rows(training.data.job, jobs)})),
         examples=_sum([training.cost.seen for training in trainings]),
         tokens=_sum([training.cost.tokens for training in trainings]),
-        gpu_hours=sum(float(by_id[training.job.id].cost["gpu_hours"]) for training in trainings),
+        gpu_hours=sum(float(jobs[training.job.id].cost["gpu_hours"]) for training in trainings),
         prompt=", ".join(f"{key} {_word(value)}" for key, value in sorted(prompt.items())),
         seed=_values(trainings_settings(chain), "seed"), precision=_values(trainings_settings(chain), "precision"),
         suites=", ".join(sorted({column.split(".")[0] for column in cell.after})),

@@ -112,8 +112,9 @@ class Workshop:
 
     def finish(self) -> None:
         """Tell every training what it must keep, and check that it can; afterwards no job is made any more."""
+        by_id, changed = {job.id: job for job in self.jobs.values()}, dict[str, Job]()
         for name, steps in self._kept.items():
-            job = next(job for job in self.jobs.values() if job.id == name)
+            job = by_id[name]
             part = self.part(job.backend, job.what, self.cluster_at)
             if "keep" not in part.takes("execution"):
                 at = next(iter(steps.values()))
@@ -127,10 +128,8 @@ class Workshop:
             if not self.wrong:
                 self.wrong += part.check_rules(known.settings, execution, f"training {job.name}")
             self.sources[name] = replace(known, execution=execution)
-            self._replace(job, replace(job, execution=execution.data, cost=_cost_with(job, len(steps))))
-
-    def _replace(self, old: Job, new: Job) -> None:
-        self.jobs = {asked: new if job is old else job for asked, job in self.jobs.items()}
+            changed[name] = replace(job, execution=execution.data, cost=_cost_with(job, len(steps)))
+        self.jobs = {asked: changed.get(job.id, job) for asked, job in self.jobs.items()}
 
     def has_part(self, backend: str, what: str) -> bool:
         """Whether a backend has a part of that name."""
