@@ -7,7 +7,7 @@ the axis along which they are compared, and is not in `accept`, is a warning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.diagnostics import Diagnostic, nearest
@@ -111,6 +111,7 @@ def _differ(one: Any, other: Any, within: float) -> bool:
 def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
     """What compared cells differ in beyond the axis along which they are compared, once for each axis."""
     accepted = {(accept.differ, accept.across) for accept in study.accept}
+    facts = _with_seed_sets(facts)
     for axis in facts[0].axes if facts else ():
         for differ in ("prompt", "tokens", "suites", "seed", "precision"):
             if (differ, axis) in accepted or axis.split(".")[-1] == differ:
@@ -120,6 +121,18 @@ def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
                 one, other = found
                 told = f"{_told(getattr(one, differ))} in {one.cell}, {_told(getattr(other, differ))} in {other.cell}"
                 yield f"cells that differ in {axis} differ in {differ}, too: {told}; mend it, or name it under 'accept'"
+
+
+def _with_seed_sets(facts: Sequence[Facts]) -> list[Facts]:
+    """Every cell with the seeds of all cells that differ from it in seeds only: three seeds are not compared with one."""
+    seeds: dict[tuple[tuple[str, str], ...], set[str]] = {}
+    for one in facts:
+        seeds.setdefault(_but_seeds(one), set()).update(one.seed.split(", "))
+    return [replace(one, seed=", ".join(sorted(seeds[_but_seeds(one)]))) for one in facts]
+
+
+def _but_seeds(one: Facts) -> tuple[tuple[str, str], ...]:
+    return tuple((axis, value) for axis, value in one.axes.items() if axis.split(".")[-1] != "seed")
 
 
 def _pairs(group: Sequence[Facts], differ: str) -> Iterator[tuple[Facts, Facts]]:

@@ -93,6 +93,15 @@ def test_templates_that_differ_between_starts_are_noticed(project: Project) -> N
     assert any("differ in prompt, too: 'template plain, thinking false'" in one for one in told)
 
 
+def test_three_seeds_are_not_compared_with_one_unnoticed(project: Project) -> None:
+    rules = [{"drop": "one_is_enough", "where": {"method": "rs_sft", "seed": [2, 3]}, "why": "to see it"}]
+    found = plan(project, axes={**AXES, "method": ["gt_sft", "rs_sft"], "seed": [1, 2, 3]}, rules=rules)
+    assert warnings(found) == [
+        "cells that differ in method differ in seed, too: '1, 2, 3' in gt_sft_sums_base_nano_seed1, "
+        "'1' in rs_sft_sums_base_nano_seed1; mend it, or name it under 'accept'"
+    ]
+
+
 def test_an_axis_of_seeds_differs_in_seeds(project: Project) -> None:
     assert not warnings(plan(project, axes={**AXES, "seed": [1, 2]}))
 
