@@ -18,7 +18,8 @@ demo: $(STAMP)
 	@$(BIN)/lethe report $(SPEC)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -m "not slow" --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -m slow
 
 check: lint types
 
