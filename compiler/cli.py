@@ -14,7 +14,21 @@ from typing import NoReturn
 
 from compiler.verbs import BUG, OK, USER_ERROR
 
-VERBS = ("validate", "compile", "diff", "ls", "explain", "select", "status", "report", "schema")
+VERBS = (
+    "validate",
+    "compile",
+    "diff",
+    "ls",
+    "explain",
+    "select",
+    "status",
+    "report",
+    "schema",
+    "lock",
+    "calibrate",
+    "canary",
+    "simulate",
+)
 
 HELP = """\
 Lethe compiles a study of language-model forgetting and unlearning, one YAML, into everything that runs it.
