@@ -10,11 +10,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from compiler.verbs import BUG, OK, USER_ERROR
 
-VERBS = ("validate", "compile", "diff", "ls", "explain", "select", "status", "report", "schema")
+VERBS = (
+    "validate", "compile", "diff", "ls", "explain", "lock", "canary",
+    "simulate", "select", "status", "report", "calibrate", "schema",
+)  # fmt: skip
 
 HELP = """\
 Lethe compiles a study of language-model forgetting and unlearning, one YAML, into everything that runs it.
@@ -23,6 +27,7 @@ A day with it:
   lethe validate specs/phase1.yaml     check the spec; write nothing
   lethe diff     specs/phase1.yaml     what would change in generated/, and which results that invalidates
   lethe compile  specs/phase1.yaml     write generated/phase1/ (also: compile specs/phase1.yaml)
+  lethe simulate specs/phase1.yaml --random 0.05    what would hang if one job in twenty failed
   bash generated/submit_all.sh phase1  submit the whole study; safe to run again at any time
   lethe ls       specs/phase1.yaml method:on_rl,stage:train    which jobs these are
   lethe explain  specs/phase1.yaml on_rl_math_base_4b lr       where a value comes from
@@ -92,7 +97,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
+    raw = partial(argparse.RawDescriptionHelpFormatter, max_help_position=20, width=110)
     parser = _Parser(prog="lethe", description=HELP, epilog=EXIT_CODES, formatter_class=raw)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in VERBS:

@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.cells.cell import Expansion
 from compiler.cells.expand import expand
 from compiler.diagnostics import SpecError
+from compiler.fitness.fit import Unfit
 from compiler.language.definitions import Cluster
 from compiler.language.reading import Spec, read_spec
+from compiler.language.study import Tracking
+from compiler.lock.file import Locked, read_lock
 from compiler.lower import lower
+from compiler.lower.amend import Amendment
 from compiler.lower.workshop import Sources
 from compiler.output.emit import emit
 from compiler.plan.plan import Plan
@@ -19,18 +24,27 @@ from compiler.plan.plan import Plan
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan with the text of every file it becomes, and where the values of each job come from."""
+    """A plan with the text of every file it becomes, where the values of each job come from, and the lock it was made with."""
 
     plan: Plan
     files: Mapping[str, str]
     sources: Mapping[str, Sources]
+    cluster: Cluster
+    tracking: Tracking
+    locked: Locked | None = None
 
 
-def compile_study(spec: Path) -> Compiled:
-    """Compile `spec`; nothing is written. Raises SpecError with every mistake that can be told without mending another."""
+def compile_study(spec: Path, *, locked: bool = True) -> Compiled:
+    """Compile `spec` with the lock beside it, or as if there were none; nothing is written.
+
+    Raises SpecError with every mistake that can be told without mending another.
+    """
     read = read_spec(spec)
     try:
-        compiled = _compiled(spec, read)
+        lock = read_lock(spec) if locked else None
+        compiled = compiled_with(spec, read, expand(read.study, read.tree, spec), lock)
+    except Unfit as error:  # with a misspelt name, of what may not be meant
+        raise SpecError(read.misspelt or error.diagnostics) from error
     except SpecError as error:
         raise SpecError([*read.misspelt, *error.diagnostics]) from error
     if read.misspelt:
@@ -38,9 +52,12 @@ def compile_study(spec: Path) -> Compiled:
     return compiled
 
 
-def _compiled(spec: Path, read: Spec) -> Compiled:
+def compiled_with(
+    spec: Path, read: Spec, expansion: Expansion, lock: Locked | None, amendments: tuple[Amendment, ...] = ()
+) -> Compiled:
+    """Compile these cells of a spec, with `amendments` on top of the lock on top of all settings. Raises SpecError."""
     study, tree = read.study, read.tree
-    expansion = expand(study, tree, spec)
-    plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix())
+    layers = (*((lock.amendment(),) if lock else ()), *amendments)
+    plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix(), layers)
     cluster = read.catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
-    return Compiled(plan, emit(plan, cluster, study.tracking), workshop.sources)
+    return Compiled(plan, emit(plan, cluster, study.tracking), workshop.sources, cluster, study.tracking, lock)

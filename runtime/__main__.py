@@ -65,6 +65,10 @@ def _do(arguments: Namespace) -> int:
             from runtime.report import command
 
             return command(arguments.plan, arguments.store, arguments.json)
+        case "simulate":
+            from runtime.simulate.command import run
+
+            return run(arguments)
         case "local":
             from runtime.local import execute
 
@@ -128,6 +132,15 @@ def _parser() -> ArgumentParser:
         verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
         verb.add_argument("--json", action="store_true", help="print one JSON document")
         verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
+    simulated = verbs.add_parser("simulate", help="play a study on a simulated Slurm, with jobs that fail on cue")
+    simulated.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
+    simulated.add_argument("--json", action="store_true", help="print one JSON document")
+    simulated.add_argument(
+        "--fail", action="append", default=[], metavar="JOB=END", help="let jobs end so; JOB may have * and ?"
+    )
+    simulated.add_argument("--random", type=float, default=0.0, metavar="P", help="let each job fail with this probability")
+    simulated.add_argument("--seed", type=int, default=0, metavar="N", help="another draw of --random")
+    simulated.add_argument("--kill-submitter", type=int, metavar="N", help="kill submit_all.sh at its Nth sbatch, run it again")
     local = verbs.add_parser("local", help="run the listed scripts on this machine (submit_all.sh calls this)")
     for option in ("study", "generated", "store", "done"):
         local.add_argument(f"--{option}", type={"study": str, "done": int}.get(option, Path), required=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import markers, steps
+from runtime import markers, steps, twins
 from runtime.contract import Contract, guard, job_of, load
 from runtime.errors import JobError
 from runtime.job import Job
@@ -110,6 +110,9 @@ def _check_version(contract: Contract) -> None:
 
 def _already_done(contract: Contract) -> bool:
     """Say whether the job need not run. A training that kept no checkpoint of a step that is needed now is not done."""
+    twin = twins.adopt(contract.out, contract.fingerprint, contract.steps)
+    if twin:
+        print(f"{contract.job} was done under another name: {twin}", flush=True)
     if not markers.is_done(contract.out, contract.fingerprint):
         return False
     missing = steps.missing_in(contract.out, contract.steps)

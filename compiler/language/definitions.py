@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
 from compiler.language.references import Refers
-from compiler.language.study import Checkpoints, Name, Positive, Share
+from compiler.language.study import Checkpoints, Name, Positive, Share, Size
 from compiler.language.validation import Strict, exactly_one
 from compiler.slurm import memory, time_limit
 
@@ -42,6 +42,30 @@ Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "st
 Word = Annotated[str, AfterValidator(_word), WithJsonSchema({"type": "string", "pattern": WORD})]
 Time = Annotated[str, AfterValidator(time_limit), WithJsonSchema({"type": "string", "pattern": TIME})]
 Memory = Annotated[str, AfterValidator(memory), WithJsonSchema({"type": "string", "pattern": MEMORY})]
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Paces = Seconds | dict[Name, Seconds | dict[Name, Seconds]]
+Hours = Seconds | dict[Name, Seconds]
+
+
+class Shape(Strict):
+    """What a transformer's memory depends on beyond the number of its weights, as its config.json has it."""
+
+    layers: Positive
+    """num_hidden_layers."""
+    hidden: Positive
+    """hidden_size."""
+    feed_forward: Positive
+    """intermediate_size."""
+    heads: Positive
+    """num_attention_heads."""
+    kv_heads: Positive
+    """num_key_value_heads."""
+    head_size: Positive
+    """head_dim, or hidden_size / num_attention_heads."""
+    vocabulary: Positive
+    """vocab_size."""
 
 
 class Point(Strict):
@@ -104,8 +128,8 @@ class Algorithm(Strict):
     """How it is run, with the same result."""
     resources: ResourcesName
     """A class of the cluster's resources."""
-    pace: float | None = Field(default=None, gt=0)
-    """Seconds a step, as measured; tells whether the time limit is long enough."""
+    pace: Paces | None = None
+    """Seconds a step, as measured (`lethe calibrate`): one number, or one for each scale, and there for each kind of GPU."""
 
 
 class Adapter(Strict):
@@ -156,6 +180,10 @@ class Teacher(Strict):
     """The model's name on the hub."""
     revision: str
     """A commit, tag or branch."""
+    parameters: float | None = Field(default=None, gt=0)
+    """How many weights it has; tells whether it fits the GPUs."""
+    shape: Shape | None = None
+    """Its layers; tells how many answers it can write at a time."""
 
 
 class Domain(Strict):
@@ -183,6 +211,8 @@ class Domain(Strict):
     """Settings of datasets' traces on this domain."""
     examples: dict[Annotated[Name, Refers("datasets")], Positive] = Field(default={})
     """How many rows a dataset came to, where that is known only from sampling it; steps are counted with it."""
+    longest: dict[Annotated[Name, Refers("datasets")], Positive] = Field(default={})
+    """How many tokens the longest row of a dataset has, where that is known; a smaller max_length is told."""
     measured_on: list[DomainName] | None = Field(default=None, min_length=1)
     """The domains that a suite of the cell's own domain measures; default: itself."""
     reference: Name | None = None
@@ -255,8 +285,19 @@ class Scale(Strict):
     """One line on what it is."""
     parameters: float = Field(gt=0)
     """How many weights the model has."""
+    shape: Shape | None = None
+    """Its layers; tells what trainings and samplings take of a GPU's memory."""
     starts: dict[Name, Start]
     """The models to begin from."""
+
+
+class TaskSize(Strict):
+    """How much one task asks of a checkpoint."""
+
+    items: Positive
+    """Its questions."""
+    samples: Positive = 1
+    """Answers to each."""
 
 
 class Suite(Strict):
@@ -280,6 +321,10 @@ class Suite(Strict):
     """Which of a training's checkpoints; default: what the study says."""
     reference: bool = False
     """Whether it needs the scores of the domain's reference start."""
+    sizes: dict[Name, TaskSize] = Field(default={})
+    """What its tasks ask of a checkpoint, where the tasks themselves say so; too much is told."""
+    hours: Hours | None = None
+    """Hours a checkpoint, as measured: one number, or one for each scale."""
     held_out: dict[DomainName, list[Name]] = Field(default={})
     """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
 
@@ -295,6 +340,9 @@ class Environment(Strict):
     """Variables to set."""
     unsets: list[Variable] = Field(default=[])
     """Variables to remove."""
+    files: list[str] = Field(default=[])
+    """Files that say what is installed in it, seen from the repository: pinned requirements, a container's image. `lethe lock`
+    records their hashes."""
 
 
 class Resources(Strict):
@@ -314,8 +362,28 @@ class Resources(Strict):
     """The kind of GPU, by the site's name."""
 
 
-class Limits(Strict):
-    """Caps of the site on one user."""
+class Caps(Strict):
+    """The most that one user may ask for; null: no limit that is known."""
+
+    time: Time | None = None
+    """Of a job, in one of Slurm's six forms."""
+    cpus: Positive | None = None
+    """At a time."""
+    mem: Size | None = None
+    """At a time, with its unit."""
+    gpus: int | None = Field(default=None, ge=0)
+    """At a time."""
+
+
+class Gpu(Strict):
+    """One kind of GPU."""
+
+    gigabytes: float = Field(gt=0)
+    """Its memory in GB of 10^9 bytes, the number in its name."""
+
+
+class Limits(Caps):
+    """Caps of the site on one user, on every partition."""
 
     submitted: int = Field(ge=1)
     """Jobs that may be queued and running together."""
@@ -336,6 +404,12 @@ class Cluster(Strict):
     """How GPUs are asked for."""
     limits: Limits
     """What the site allows one user."""
+    partitions: dict[Name, Caps] = Field(default={})
+    """What it allows one user on each partition; empty: nothing is known of them."""
+    gpus: dict[Name, Gpu] = Field(default={})
+    """The kinds of GPU, by the site's names."""
+    quota: Size | None = None
+    """How much one user may store where the store is."""
     kill_on_invalid_dep: bool = False
     """Whether Slurm should cancel jobs whose dependency failed."""
     environments: dict[Name, Environment]

@@ -3,46 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from compiler.cells.cell import Cell, Expansion, text
 from compiler.diagnostics import SpecError
+from compiler.fitness.doubts import lost_sizes, remarks
+from compiler.fitness.fit import Fitness, Unfit, fit
+from compiler.fitness.limits import Place
+from compiler.fitness.models import models_of
+from compiler.fitness.remarks import told
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Cluster
+from compiler.language.definitions import Cluster, Hours, Suite
 from compiler.language.source import Tree
 from compiler.language.study import Study
+from compiler.lock.pins import pins
+from compiler.lower.amend import Amendment
 from compiler.lower.context import Context
+from compiler.lower.cost import whole_cost
 from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.measuring import measure
 from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
-from compiler.plan.plan import Job, Plan, in_order
+from compiler.plan.plan import Job, Plan, PlannedCell, in_order
+from compiler.plan.sharing import shared_by_cells
 
 Made = TypeVar("Made")
 
 
-def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec: str) -> tuple[Plan, Workshop]:
-    """The plan of `study`, and the workshop that knows where its values come from.
+def lower(
+    study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec: str, amendments: tuple[Amendment, ...] = ()
+) -> tuple[Plan, Workshop]:
+    """The plan of `study`, and the workshop that knows where its values come from. `amendments` lie on top of every job.
 
-    Raises SpecError with every mistake in settings that its jobs meet.
+    Raises SpecError with every mistake in settings that its jobs meet; Unfit when all that is wrong is their size.
     """
     asked = tree.at(("cluster",))
     cluster = catalog.get(Cluster, study.cluster, asked)
-    workshop = Workshop(study.cluster, cluster, asked, study.tracking, catalog.trees["clusters", study.cluster])
+    workshop = Workshop(study.cluster, cluster, asked, study.tracking, catalog.trees["clusters", study.cluster], amendments)
     context = Context(study, tree, catalog, expansion.places, workshop)
     chains = _chains(context, expansion)
     cells = tuple(measure(context, chain) for chain in chains)
     report(context, cells)
     workshop.finish()
     jobs = in_order(workshop.unique_jobs(), tree.at(()))
-    by_id = {job.id: job for job in jobs}
-    facts = [] if workshop.wrong else [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
-    if not workshop.wrong:
-        found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
-        workshop.wrong += [mistake for mistakes in found for mistake in mistakes]
     if workshop.wrong:
         raise SpecError(workshop.wrong)
+    fitness = _held_against_the_cluster(context, cluster, jobs, cells)
+    jobs = fitness.jobs
+    by_id = {job.id: job for job in jobs}
+    facts = [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
+    found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
+    wrong = [*(mistake for mistakes in found for mistake in mistakes), *lost_sizes(catalog, study.evaluate.suites)]
+    if wrong or fitness.wrong:
+        raise SpecError([*wrong, *fitness.wrong]) if wrong else Unfit(fitness.wrong)
     _warn(context, cluster, jobs)
     context.warnings.update(unfair(study, tree, facts))
     axes = {axis: list(dict.fromkeys(text(cell.axes[axis]) for cell in expansion.cells)) for axis in expansion.cells[0].axes}
@@ -50,7 +65,7 @@ def lower(study: Study, tree: Tree, catalog: Catalog, expansion: Expansion, spec
         study=study.study, about=study.about, spec=spec, cluster=study.cluster, executor=cluster.executor,
         store=cluster.store, axes=axes, cells=cells,
         rules=tuple({"name": e.name, "action": e.action, "why": e.why, "touched": e.touched} for e in expansion.effects),
-        jobs=jobs, warnings=tuple(sorted(context.warnings)),
+        jobs=jobs, warnings=tuple(sorted(context.warnings)), sharing=shared_by_cells(cells, jobs),
     )  # fmt: skip
     return plan, workshop
 
@@ -79,17 +94,44 @@ def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -
     return None
 
 
+def _held_against_the_cluster(context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]) -> Fitness:
+    """The jobs with their whole cost, and what does not fit; what is doubtful is kept among the warnings."""
+    catalog, study, workshop = context.catalog, context.study, context.workshop
+    models = models_of(catalog, jobs)
+    costed = [replace(job, cost=whole_cost(job, models.get(job.id), _suite_hours(context, job))) for job in jobs]
+    execution = {name: sources.execution for name, sources in workshop.sources.items()}
+    place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
+    found = fit(place, costed, models)
+    doubts = remarks(catalog, study.evaluate.suites, found.jobs, cells, models)
+    context.warnings.update(told([*found.remarks, *doubts]))
+    return found
+
+
+def _suite_hours(context: Context, job: Job) -> Hours | None:
+    """What the suite that a job measures takes, where that was measured."""
+    if job.kind != "evaluate":
+        return None
+    column = str(job.settings["suite"])
+    suite = next(name for name in context.study.evaluate.suites if column == name or column.startswith(f"{name}."))
+    return context.catalog.get(Suite, suite, context.workshop.cluster_at).hours
+
+
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
     """What may go wrong although nothing is wrong with the spec."""
     for job in jobs:
         context.warn_unless_known("backends", job.backend, "backend")
         took, limit = job.cost.get("hours"), float(job.cost["limit_hours"])
-        if took is not None and took > limit:
+        if took is not None and took > limit and job.kind == "evaluate":
+            context.warnings.add(f"{job.id}: its suite takes {took:.1f} h, and its time limit is {limit:g} h")
+        elif took is not None and took > limit:
             steps = job.cost["steps"]
             context.warnings.add(
                 f"{job.id}: {steps:,} steps take {took:.1f} h, and its time limit of {limit:g} h cuts it after "
                 f"{int(steps * limit / took):,} ({limit / took:.0%})"
             )
+    for pin in pins(jobs):
+        if not pin.fixed:
+            context.warnings.add(f"{pin.name} is named at revision '{pin.revision}', which can move; name a commit, or lock it")
     if len(jobs) > cluster.limits.submitted:
         allowed = cluster.limits.submitted
         context.warnings.add(f"the plan has {len(jobs)} jobs; the cluster lets a user submit {allowed} at a time")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.backends import Part
-from compiler.language.definitions import Algorithm
+from compiler.fitness.memory import HALF, SINGLE, adapter_weights, per_weight
+from compiler.fitness.models import Model
+from compiler.language.definitions import Algorithm, Hours, Resources
+from compiler.plan.plan import Job
 from compiler.slurm import hours
 
-WEIGHT_BYTES = 4  # a weight in a saved checkpoint, in float32
-STATE_BYTES = 12  # a weight in a trainer's own shards, with Adam's two moments
+SAVED: Mapping[str, int] = {"fetch": HALF, "convert": HALF, "merge": SINGLE, "pick": 0}  # bytes of a weight
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,28 @@ class Cost:
     seen: int | None = None
     tokens: int | None = None
     hours: float | None = None
+    paced: Paced | None = None
 
 
-def planned(algorithm: Algorithm, part: Part, examples: int | None, settings: Mapping[str, Any]) -> Cost:
+@dataclass(frozen=True)
+class Paced:
+    """Where the table of measured paces says how long a training's step takes, and what it says there, in seconds."""
+
+    algorithm: str
+    scale: str
+    gpu: str | None
+    pace: float | None
+
+
+def paced(name: str, algorithm: Algorithm, scale: str, resources: Resources | None) -> Paced:
+    """The pace of an algorithm at a scale, on the kind of GPU that its class of resources has."""
+    gpu, found = resources.gpu if resources else None, algorithm.pace
+    at_scale = found.get(scale) if isinstance(found, Mapping) else found
+    pace = at_scale.get(gpu or "") if isinstance(at_scale, Mapping) else at_scale
+    return Paced(name, scale, gpu, pace)
+
+
+def planned(pace: Paced, part: Part, examples: int | None, settings: Mapping[str, Any]) -> Cost:
     """The cost of a training on so many rows, whose settings are right."""
     an_epoch = part.epoch(examples, settings) if examples else None
     steps, epochs = _count(settings.get("steps")), settings.get("epochs")
@@ -38,8 +59,8 @@ def planned(algorithm: Algorithm, part: Part, examples: int | None, settings: Ma
         steps = math.ceil(epochs * an_epoch - 1e-9)
     rows = settings["batch_size"] * settings.get("batches_per_rollout", 1)
     seen, row = steps * rows if steps else None, _row_tokens(settings)
-    took = steps * algorithm.pace / 3600 if steps and algorithm.pace else None
-    return Cost(examples, steps, an_epoch, seen, seen * row if seen and row else None, took)
+    took = steps * pace.pace / 3600 if steps and pace.pace else None
+    return Cost(examples, steps, an_epoch, seen, seen * row if seen and row else None, took, pace)
 
 
 def _row_tokens(settings: Mapping[str, Any]) -> int | None:
@@ -81,8 +102,48 @@ def job_cost(cost: Cost | None, resources: Mapping[str, Any], output: str, weigh
     limit = hours(resources["time"])
     found: dict[str, Any] = {"gpu_hours": float(resources["gpus"]) * limit, "limit_hours": limit, "storage": None}
     if output.startswith("checkpoint.") and weights:
-        each = STATE_BYTES if output == "checkpoint.shards" else WEIGHT_BYTES
-        found["storage"] = weights * each
+        found["storage"] = weights * SINGLE
     if cost is not None:
-        found |= {"examples": cost.examples, "steps": cost.steps, "tokens": cost.tokens, "hours": cost.hours}
+        table = {"algorithm": cost.paced.algorithm, "scale": cost.paced.scale, "gpu": cost.paced.gpu} if cost.paced else None
+        found |= {"examples": cost.examples, "steps": cost.steps, "tokens": cost.tokens, "hours": cost.hours, "paced_as": table}
     return found
+
+
+def whole_cost(job: Job, model: Model | None, suite: Hours | None) -> dict[str, Any]:
+    """A job's cost once all jobs are known: what its checkpoints take, and its GPU-hours as far as its pace is known.
+
+    `suite` are the measured hours of the suite that it measures, if it does.
+    """
+    took = suite.get(model.name if model else "") if isinstance(suite, Mapping) else suite
+    took = job.cost.get("hours") if took is None else took
+    within = None if took is None else min(took, float(job.cost["limit_hours"]))  # Slurm ends it then
+    expected = None if within is None else within * float(job.resources["gpus"])
+    stored = job.cost["storage"] if model is None else _stored(job, model)
+    return {**job.cost, "hours": took, "gpu_hours_expected": expected, "storage": stored}
+
+
+def _stored(job: Job, model: Model) -> float | None:
+    """Bytes of all the checkpoints that a job leaves. What `pick` leaves are links into a training's."""
+    if not job.output.startswith("checkpoint."):
+        return None
+    return _checkpoints(job) * _trained(job, model) if job.kind == "train" else SAVED[job.kind] * model.parameters
+
+
+def _trained(job: Job, model: Model) -> float:
+    """Bytes of one checkpoint of a training. VeRL's shards hold frozen weights and Adam's moments, too."""
+    each, rank = per_weight(str(job.settings.get("precision"))), (job.settings.get("adapter") or {}).get("rank")
+    adapter = adapter_weights(rank, model.shape) if rank and model.shape else 0.0
+    trained = adapter if rank else model.parameters
+    if job.output == "checkpoint.shards":
+        return each.weight * (model.parameters + adapter) + each.moments * trained
+    return each.weight * (adapter if job.output == "checkpoint.adapter" else trained)
+
+
+def _checkpoints(job: Job) -> int:
+    """How many checkpoints a training leaves: its last and those to be kept; VeRL keeps all that it saves, or the last few."""
+    kept: Sequence[int] = job.execution.get("keep") or ()
+    every, steps = job.execution.get("save_steps"), job.cost.get("steps")
+    if "keep_checkpoints" not in job.execution or not every or not steps:
+        return 1 + len(kept)
+    saved = int(-(-steps // every))
+    return saved if kept else min(saved, int(job.execution["keep_checkpoints"]))

@@ -82,8 +82,6 @@ def _fetch(
     hub, revision = hub_model
     if hub is None or revision is None:
         raise spec_error(at, "a start needs 'hub' and 'revision', or 'pretrain', or 'trained'")
-    if len(revision) != 40:
-        context.warnings.add(f"{hub} is named at revision '{revision}', which can move; name a commit")
     settings = Tree(at.file, {"hub": hub, "revision": revision}, {(): at}).labelled(f"model {hub}")
     return context.workshop.make(
         Request(

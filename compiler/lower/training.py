@@ -12,7 +12,7 @@ from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.language.definitions import Adapter, Algorithm, Method, Point, Trained
 from compiler.language.source import PathKey, Tree, merged
 from compiler.lower.context import READABLE, Context
-from compiler.lower.cost import Cost, planned
+from compiler.lower.cost import Cost, paced, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
 from compiler.lower.recipes import Source, Step, sources, steps
 from compiler.lower.starts import hub_or_pretrained
@@ -96,7 +96,9 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     data = dataset(context, cell, step, Models(begun, model, before), part, data_at)
     settings = _settings(context, cell, step, part)
     execution = context.below("algorithms", stage.algorithm, ("execution",))
-    cost = partial(planned, algorithm, part, examples(context, step, data_at))
+    resources = context.workshop.cluster.resources.get(algorithm.resources)
+    pace = paced(stage.algorithm, algorithm, cell.scale, resources)
+    cost = partial(planned, pace, part, examples(context, step, data_at))
     job = context.workshop.make(
         Request(
             id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,

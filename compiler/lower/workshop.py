@@ -17,9 +17,11 @@ from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.language.definitions import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
+from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.plan.fingerprint import fingerprint
 from compiler.plan.plan import Edge, Job
+from compiler.plan.provenance import provenance
 
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
@@ -75,6 +77,7 @@ class Workshop:
     cluster_at: Position
     tracking: Tracking
     cluster_tree: Tree = EMPTY
+    amendments: tuple[Amendment, ...] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     wrong: list[Diagnostic] = field(default_factory=list)
     _requests: dict[str, Request] = field(default_factory=dict)
@@ -93,7 +96,9 @@ class Workshop:
         part = self.part(request.backend, request.what, request.asked)
         resources = self._resources(request)
         settings = _with_given(request.settings, request.given, part.takes("settings"))
+        settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
         execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
+        execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
         wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
         wrong = wrong or part.check_rules(settings, execution, request.whose)
         self.wrong += wrong
@@ -174,8 +179,8 @@ class Workshop:
         return Job(
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
-            output=output, code=code, settings=settings.data, config=config, execution=execution.data,
-            resources=resources, environment=part.environment,
+            output=output, code=code, settings=settings.data, provenance=provenance(settings, GIVERS), config=config,
+            execution=execution.data, resources=resources, environment=part.environment,
             cost=job_cost(cost, resources, output, request.weights),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
@@ -222,6 +227,6 @@ def _unrendered(request: Request, part: backends.Part) -> Job:
     """Stands in for a job whose settings are wrong, so that the others can be checked too; never part of a plan."""
     return Job(
         id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=None, inputs=(),
-        output=request.output or str(part.output), code=0, settings={}, config=None, execution={}, resources={},
+        output=request.output or str(part.output), code=0, settings={}, provenance={}, config=None, execution={}, resources={},
         environment="", cost={}, fingerprint="0" * 64,
     )  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compiler.fitness.memory import GB
 from compiler.plan.plan import Job, Plan, PlannedCell
+from compiler.slurm import shown_size
 
 MOST_TABLES = 12  # beyond, a list of the cells says more than tables do
 
@@ -16,8 +18,10 @@ def content(plan: Plan) -> dict[str, Any]:
     suites = list(dict.fromkeys(suite for cell in plan.cells for suite in cell.after))
     tables = _tables(plan)
     points = sum(len(cell.points) for cell in plan.cells)
+    stored = sum(float(job.cost["storage"] or 0) for job in plan.jobs)
     return {
-        "plan": plan, "kinds": kinds, "gpu_hours": sum(row["gpu_hours"] for row in kinds), "suites": suites, "points": points,
+        "plan": plan, "kinds": kinds, "gpu_hours": sum(map(_worst, plan.jobs)), "expected": sum(map(_expected, plan.jobs)),
+        "suites": suites, "points": points, "storage": shown_size(stored) if stored else None,
         "tables": tables if len(tables) <= MOST_TABLES else [], "baselines": any(cell.before for cell in plan.cells),
         "trainings": [_training_row(job) for job in plan.jobs if job.cost.get("steps")],
     }  # fmt: skip
@@ -41,7 +45,14 @@ def _table(plan: Plan, rest: Mapping[str, str], cells: Sequence[PlannedCell]) ->
 
 
 def _training_row(job: Job) -> dict[str, Any]:
-    return {"job": job.name, **{name: job.cost.get(name) for name in ("examples", "steps", "tokens", "hours")}}
+    known = {name: job.cost.get(name) for name in ("examples", "steps", "tokens", "hours")}
+    return {"job": job.name, **known, "memory": _memory(job), "limit": float(job.cost["limit_hours"])}
+
+
+def _memory(job: Job) -> str | None:
+    """What a training likely takes of each of its GPUs, in GB of 10^9 bytes."""
+    taken = job.cost.get("gpu_memory")
+    return None if taken is None else f"{float(taken) / GB:.0f} GB"
 
 
 def _kinds(plan: Plan) -> list[str]:
@@ -50,8 +61,20 @@ def _kinds(plan: Plan) -> list[str]:
 
 def _kind_row(kind: str, jobs: Sequence[Job]) -> dict[str, Any]:
     asked = sorted({_resources(job.resources) for job in jobs})
-    hours = sum(float(job.cost["gpu_hours"]) for job in jobs)
-    return {"kind": kind, "jobs": len(jobs), "resources": "; ".join(asked), "gpu_hours": hours}
+    known = sum(job.cost.get("hours") is not None for job in jobs)
+    hours = {"gpu_hours": sum(map(_worst, jobs)), "expected": sum(map(_expected, jobs)) if known else None}
+    return {"kind": kind, "jobs": len(jobs), "resources": "; ".join(asked), **hours}
+
+
+def _worst(job: Job) -> float:
+    """GPU-hours at a job's time limit."""
+    return float(job.cost["gpu_hours"])
+
+
+def _expected(job: Job) -> float:
+    """GPU-hours at the measured pace; at the time limit where nothing was measured."""
+    known = job.cost.get("gpu_hours_expected")
+    return _worst(job) if known is None else float(known)
 
 
 def _resources(asked: Mapping[str, Any]) -> str:

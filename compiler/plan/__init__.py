@@ -1,1 +1,1 @@
-"""The plan: its jobs and edges, what decides a job's result, and how two plans differ."""
+"""The plan: its jobs and edges, and what decides a job's result."""

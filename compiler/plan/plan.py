@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
 from compiler.diagnostics import Position, TreeError, spec_error
+from compiler.plan.canonical import canonical_text, plain
 
-VERSION = 2
+VERSION = 3
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
 
@@ -32,8 +33,9 @@ class Edge:
 class Job:
     """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
 
-    `config` is its config as the fingerprint sees it: with every execution value blank. `cost` says what the job takes:
-    GPU-hours at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and hours, None where unknown.
+    `config` is its config as the fingerprint sees it: with every execution value blank. `provenance` names the layer that set
+    each setting. `cost` says what the job takes: GPU-hours at its time limit, bytes of checkpoints, and for a training rows,
+    steps, tokens and hours, None where they are not known.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Job:
     output: str
     code: int
     settings: Mapping[str, Any]
+    provenance: Mapping[str, str]
     config: Any
     execution: Mapping[str, Any]
     resources: Mapping[str, Any]
@@ -91,7 +94,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled study."""
+    """A compiled study. `sharing` counts the jobs that several cells need, and what it saves that each of them is one."""
 
     study: str
     about: str
@@ -104,14 +107,15 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     jobs: tuple[Job, ...]
     warnings: tuple[str, ...]
+    sharing: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """The content of plan.json."""
-        return {"lethe": VERSION, **json.loads(json.dumps(asdict(self)))}
+        return {"lethe": VERSION, **plain(self)}
 
     def text(self) -> str:
         """plan.json, byte for byte the same for the same plan."""
-        return json.dumps(self.as_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return canonical_text(self.as_json())
 
 
 def read_plan(path: Path) -> Plan:

@@ -9,7 +9,8 @@ from typing import Any
 
 import networkx as nx
 
-from compiler.plan.diff import compare
+from compiler.diff.changes import EXECUTION
+from compiler.diff.compare import compare
 from compiler.plan.plan import Job, Plan, PlannedCell, graph
 
 STATES = ("new", "modified", "stale", "execution", "unchanged", "removed")
@@ -70,23 +71,23 @@ def offer(plan: Plan, before: Plan | None, results: Mapping[str, str], kinds: It
 
 
 def states(before: Plan | None, now: Plan) -> dict[str, str]:
-    """How every job compares with the generated plan, in `compiler.diff`'s sense, by id:
+    """How every job compares with the generated plan, in the sense of `compiler.diff`, by id:
 
     new, modified (its own settings or code changed), stale (only what it is made from did), execution (the same result, run in
-    another way), unchanged, removed.
+    another way), unchanged, removed. A renamed job is a removed one and a new one.
     """
-    found = compare(before, now, ())
+    found = compare(before, now)
     old = {job.id: job.fingerprint for job in before.jobs} if before else {}
-    modified = {job for change in found.changes if change.effect == "invalidates results" for job in change.jobs}
-    touched = {job for change in found.changes for job in change.jobs}
-    words = dict.fromkeys(found.removed, "removed")
+    run_otherwise = {job for change in found.changes if change.effect == EXECUTION for job in change.jobs}
+    there = {job.id for job in now.jobs}
+    words = {name: "removed" for name in old if name not in there}
     for job in now.jobs:
         if job.id not in old:
             words[job.id] = "new"
         elif job.fingerprint != old[job.id]:
-            words[job.id] = "modified" if job.id in modified else "stale"
+            words[job.id] = "modified" if job.id in found.invalid else "stale"
         else:
-            words[job.id] = "execution" if job.id in touched else "unchanged"
+            words[job.id] = "execution" if job.id in run_otherwise else "unchanged"
     return words
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.verbs import GENERATED
 from compiler.verbs.say import warn
+
+if TYPE_CHECKING:
+    from compiler.pipeline import Compiled
+    from compiler.plan.sharing import Overlap
 
 ABOUT = "write generated/STUDY/ from a spec"
 MOST_NAMES = 10
@@ -17,30 +22,58 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What `lethe compile` can be told."""
     parser.add_argument("spec", type=Path, metavar="SPEC", help="the study, for example specs/phase1.yaml")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--locked", action="store_true", help="refuse where the lock lacks something or does not hold any more")
     parser.add_argument("--overwrite", action="store_true", help="discard edits made by hand in the generated folder")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write all files of the study, or none. Raises SpecError and TreeError."""
-    from compiler.output.emit import dispatcher
-    from compiler.output.write import write_file, write_tree
+    from compiler.lock.locking import hold
     from compiler.pipeline import compile_study
+    from compiler.plan.sharing import overlaps
 
     compiled = compile_study(options.spec)
     plan, folder = compiled.plan, GENERATED / compiled.plan.study
-    if not options.overwrite:
-        _refuse_edited(folder)
-    changed = write_tree(folder, compiled.files)
-    changed = write_file(GENERATED / "submit_all.sh", dispatcher()) or changed
+    if options.locked:
+        hold(plan, compiled.cluster, compiled.locked, options.spec)
+    changed = write(compiled, overwrite=options.overwrite)
+    shared = overlaps(plan.study, plan.jobs, GENERATED)
     facts = {"study": plan.study, "folder": str(folder), "jobs": len(plan.jobs), "cells": len(plan.cells), "changed": changed}
     if options.json:
-        print(json.dumps({**facts, "warnings": list(plan.warnings)}, indent=1))
+        common = [overlap.as_json() for overlap in shared]
+        print(json.dumps({**facts, "shared_with": common, "warnings": list(plan.warnings)}, indent=1))
         return 0
     warn(plan.warnings)
     done = "written" if changed else "unchanged"
     print(f"{folder}: {len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(compiled.files)} files, {done}.")
+    for overlap in shared:
+        print(_told(overlap))
     print(f"Read {folder / 'PLAN.md'}, then: bash {GENERATED / 'submit_all.sh'} {plan.study}")
     return 0
+
+
+def write(compiled: Compiled, *, overwrite: bool) -> bool:
+    """Put a compiled study into its generated folder, with the one script that submits any study. Returns whether anything
+    changed. Raises TreeError, also for files that were edited by hand, unless these may be overwritten."""
+    from compiler.output.emit import dispatcher
+    from compiler.output.write import write_file, write_tree
+
+    folder = GENERATED / compiled.plan.study
+    if not overwrite:
+        _refuse_edited(folder)
+    changed = write_tree(folder, compiled.files)
+    return write_file(GENERATED / "submit_all.sh", dispatcher()) or changed
+
+
+def _told(overlap: Overlap) -> str:
+    """One line on what another compiled study has in common with this one."""
+    hours = f", {overlap.gpu_hours:,.1f} GPU-hours at most" if overlap.gpu_hours else ""
+    names = ""
+    if overlap.renamed:
+        here, there = overlap.renamed[0]
+        names = f" ({len(overlap.renamed)} of other names: {here} is {there} there)"
+    jobs = len(overlap.same) + len(overlap.renamed)
+    return f"Shared with study {overlap.study}: {jobs} jobs{names}{hours}; in one store, who is first makes them."
 
 
 def _refuse_edited(folder: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,14 +40,14 @@ def results(plan: Path, store: Path | None) -> Mapping[str, str]:
         raise TreeError(found.stderr.strip() or f"the status of {plan} could not be had") from error
 
 
-def become(verb: str, options: argparse.Namespace) -> NoReturn:
-    """Hand a verb about a compiled study to the runtime. Raises TreeError when the study is not compiled."""
+def become(verb: str, options: argparse.Namespace, more: Sequence[str] = ()) -> NoReturn:
+    """Hand a verb about a compiled study to the runtime, with `more` words. Raises TreeError when it is not compiled."""
     from compiler.language.study import read_study
 
     study, _ = read_study(options.spec)
     plan = GENERATED / study.study / "plan.json"
     if not plan.is_file():
         raise TreeError(f"{options.spec} is not compiled yet: there is no {plan}. First: lethe compile {options.spec}")
-    words = command(verb, plan, options.store, options.json)
+    words = [*command(verb, plan, options.store, options.json), *more]
     sys.stdout.flush()
     os.execve(words[0], words, environment())

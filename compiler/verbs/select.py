@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from compiler.cells.origin import Asked, Choice
     from compiler.language.source import Tree
     from compiler.language.study import Origin
-    from compiler.plan.plan import Job, Plan
+    from compiler.plan.plan import Job
 
 ABOUT = "choose the cells that a study takes from another one's results"
 
@@ -56,6 +55,7 @@ def finished_report(spec: Path, name: str, store: Path | None) -> Mapping[str, A
     """The report of a compiled study as JSON. Raises TreeError when it is not there, or not of this plan, or not whole."""
     from compiler.diagnostics import TreeError
     from compiler.plan.plan import read_plan
+    from compiler.verbs.store import store_of
 
     path = GENERATED / name / "plan.json"
     if not path.is_file():
@@ -64,25 +64,12 @@ def finished_report(spec: Path, name: str, store: Path | None) -> Mapping[str, A
     job = next((job for job in plan.jobs if job.kind == "report"), None)
     if job is None:
         raise TreeError(f"{path} has no report. Compile the study again: lethe compile {spec}")
-    folder = _store(plan, store) / job.path
+    folder = store_of(plan, store) / job.path
     _check_done(folder, job, spec)
     report = _read_json(folder / "report.json")
     if report.get("fingerprint") != job.fingerprint or not report.get("complete"):
         raise TreeError(f"{folder} holds no complete report of this plan. Make it again: lethe report {spec}")
     return report
-
-
-def _store(plan: Plan, named: Path | None) -> Path:
-    """The store that the runtime would look in: the one named, else LETHE_STORE, else that of the plan's cluster."""
-    from compiler.diagnostics import TreeError
-
-    given = named or os.environ.get("LETHE_STORE")
-    if given:
-        return Path(given).absolute()
-    expanded = os.path.expandvars(plan.store.replace("$LETHE_ROOT", str(Path.cwd())))
-    if "$" in expanded:
-        raise TreeError(f"the store of {plan.study} is {plan.store}, which this shell does not know. Pass --store.")
-    return Path.cwd() / expanded
 
 
 def _check_done(folder: Path, job: Job, spec: Path) -> None:

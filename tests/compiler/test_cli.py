@@ -15,13 +15,17 @@ from tests.compiler.project import BIN, REPOSITORY, Project
 
 SURFACE = {
     "validate": ["--json"],
-    "compile": ["--json", "--overwrite"],
-    "diff": ["--exit-code", "--json"],
+    "compile": ["--json", "--locked", "--overwrite"],
+    "diff": ["--exit-code", "--full", "--json", "--markdown", "--store", "--submitted", "--summary"],
     "ls": ["--allow-empty", "--cells", "--json", "--store"],
     "explain": ["--json"],
+    "lock": ["--json", "--update"],
+    "canary": ["--cells", "--json", "--overwrite"],
+    "simulate": ["--fail", "--json", "--kill-submitter", "--random", "--seed"],
     "select": ["--json", "--store"],
     "status": ["--json", "--store"],
     "report": ["--json", "--store"],
+    "calibrate": ["--json", "--store"],
     "schema": [],
 }
 
@@ -87,7 +91,7 @@ def test_warnings_go_to_standard_error_and_stop_nothing(project: Project) -> Non
     project.edit("toy.yaml", "scale: [nano]", "scale: [hub]")
     result = project.lethe("compile", "specs/toy.yaml")
     assert result.code == 0
-    assert "warning: Example/Small-Base is named at revision 'main', which can move; name a commit\n" in result.err
+    assert "warning: Example/Small-Base is named at revision 'main', which can move; name a commit, or lock it\n" in result.err
     assert "Example/Small " not in result.err, "it stands at a commit"
     found = json.loads(project.lethe("compile", "specs/toy.yaml", "--json").out)["warnings"]
     assert [f"warning: {text}" for text in found] == result.err.splitlines()

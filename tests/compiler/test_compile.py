@@ -42,7 +42,8 @@ def test_compiling_says_what_it_did_and_what_comes_next(project: Project) -> Non
     ]
     assert "199 files, unchanged." in project.lethe("compile", "specs/toy.yaml").out
     assert json.loads(project.lethe("compile", "specs/toy.yaml", "--json").out) == {
-        "study": "toy", "folder": "generated/toy", "jobs": 65, "cells": 14, "changed": False, "warnings": [],
+        "study": "toy", "folder": "generated/toy", "jobs": 65, "cells": 14, "changed": False, "shared_with": [],
+        "warnings": [],
     }  # fmt: skip
 
 

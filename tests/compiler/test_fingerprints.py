@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import compiler.lower.workshop
 from tests.compiler.project import Project, descendants
@@ -203,6 +206,73 @@ def test_a_setting_changes_the_jobs_it_decides_and_what_follows_from_them(file: 
         assert own, f"{name} decides no job"
         assert changed == descendants(jobs, own), f"{name}: {value}"
     assert len(cases) >= 2
+
+
+# --- any edits together ---------------------------------------------------------------------------------------------------
+
+
+def commented(text: str, draw: random.Random) -> str:
+    """The same YAML with comments and blank lines here and there, and a blank line at its head."""
+    lines = [line + draw.choice(["", "", "  # said of it", "\n# between\n"]) for line in text.splitlines()]
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def shuffled(node: yaml.Node, draw: random.Random) -> yaml.Node:
+    """The same with the keys of every mapping in any order, but for axes, whose order is that of the cells."""
+    if isinstance(node, yaml.MappingNode):
+        axes = any(key.value == "method" and isinstance(value, yaml.SequenceNode) for key, value in node.value)
+        pairs = [(key, shuffled(value, draw)) for key, value in node.value]
+        return yaml.MappingNode(node.tag, pairs if axes else draw.sample(pairs, len(pairs)))
+    if isinstance(node, yaml.SequenceNode):
+        return yaml.SequenceNode(node.tag, [shuffled(item, draw) for item in node.value])
+    return yaml.ScalarNode(node.tag, node.value, style=node.style)
+
+
+def disguise(project: Project, draw: random.Random) -> None:
+    """Turn the specs into others that mean the same."""
+    rewritten(project, lambda node: shuffled(node, draw))
+    for path in (project.root / "specs").rglob("*.yaml"):
+        path.write_text(commented(path.read_text(), draw), encoding="utf-8")
+
+
+APART = [name for name in EXECUTION if name not in ("cluster", "resources of an algorithm")]  # these change what others edit
+FEW = settings(max_examples=12, deadline=None, derandomize=True)
+
+
+@FEW
+@given(edits=st.sets(st.sampled_from(APART), min_size=1), draw=st.randoms(use_true_random=False))
+def test_no_mixture_of_cosmetic_and_execution_edits_changes_a_fingerprint(
+    edits: set[str], draw: random.Random, shared: Project
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project.make(Path(folder) / "project")
+        for name in sorted(edits):
+            project.edit(*EXECUTION[name])
+        disguise(project, draw)
+        project.compile()
+        assert fingerprints(project) == fingerprints(shared)
+
+
+@FEW
+@given(data=st.data(), draw=st.randoms(use_true_random=False), hidden=st.booleans())
+def test_semantic_edits_change_what_they_decide_and_what_follows_whatever_else_is_edited(
+    data: st.DataObject, draw: random.Random, hidden: bool, shared: Project
+) -> None:
+    """Up to three settings of any file, each in its own line, among edits that change nothing."""
+    jobs, own = shared.jobs(), set[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project.make(Path(folder) / "project")
+        for file in data.draw(st.lists(st.sampled_from(["toy.yaml", RECIPES, SUBJECTS]), min_size=1, max_size=3, unique=True)):
+            path = project.root / "specs" / file
+            text = path.read_text()
+            name, node, pattern = data.draw(st.sampled_from(settings_of(file, text)))
+            path.write_text(text[: node.start_mark.index] + other(name, node.value) + text[node.end_mark.index :])
+            own |= {job for job in jobs if re.fullmatch(pattern, job)}
+        if hidden:
+            disguise(project, draw)
+        project.compile()
+        now = fingerprints(project)
+        assert {job for job, found in jobs.items() if now.get(job) != found["fingerprint"]} == descendants(jobs, own)
 
 
 # --- the code --------------------------------------------------------------------------------------------------------------

@@ -2,75 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from runtime.simulate import cluster as simulated
+from runtime.simulate.slurm import Job
 from tests.tree import Tree
 
-FAKE = Path(__file__).with_name("fake_slurm.py")
 ORDER = ["prepare/a", "prepare/b", "build/a", "build/b", "train/x", "report/toy"]
 ROOTS = ["prepare/a", "prepare/b"]
+SHELL_VARIABLES = ("SBATCH_", "SLURM_", "SQUEUE_", "LETHE_")
 
 
 @dataclass
 class Cluster:
-    """A tree of six jobs and a pretended Slurm."""
+    """A tree of six jobs, and a pretended Slurm."""
 
     tree: Tree
-    state: Path
+    folder: Path
     tools: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            "PATH": f"{self.state.parent}:{self.tools}",
-            "FAKE_SLURM": str(self.state),
-            "LETHE_STORE": str(self.tree.store),
-        }
+        return {**self.slurm.environment(str(self.tools)), "LETHE_STORE": str(self.tree.store)}
+
+    @property
+    def slurm(self) -> simulated.Cluster:
+        """It as of now; what a test changes in it holds once it is saved."""
+        return simulated.Cluster.open(self.folder)
 
     def submit(self, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.tree.submit(*options, environment={**self.environment, **more})
 
-    def load(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.state.read_text())
-        return content
-
-    def set(self, **content: Any) -> None:
-        self.state.write_text(json.dumps({**self.load(), **content}))
-
     def calls(self, *beginning: str) -> list[list[str]]:
-        return [call for call in self.load()["calls"] if tuple(call[: len(beginning)]) == beginning]
+        calls = [[call.program, *call.arguments] for call in self.slurm.calls()]
+        return [call for call in calls if tuple(call[: len(beginning)]) == beginning]
 
-    def jobs(self) -> dict[str, dict[str, Any]]:
+    def queued(self) -> list[Job]:
+        return list(self.slurm.queue.jobs.values())
+
+    def jobs(self) -> dict[str, Job]:
         """What Slurm has, by job; the newest where there are several."""
         names = {self.tree.name(job): job for job in self.tree.jobs}
-        return {names[job["name"]]: job for job in self.load()["jobs"]}
+        return {names[job.name]: job for job in self.queued()}
 
-    def end(self, job: str, state: str) -> None:
-        """Let a job end; what waits for it learns of it as it would from Slurm."""
-        number = self.jobs()[job]["id"]
-        jobs = self.load()["jobs"]
-        for item in jobs:
-            if item["id"] == number:
-                item.update(state=state, reason="None")
-            waits = f":{number}(unfulfilled)"
-            if waits in item["dependency"] and "afterok" in item["dependency"]:
-                item["dependency"] = item["dependency"].replace(waits, f":{number}(failed)")
-                item["reason"] = "DependencyNeverSatisfied"
-        self.set(jobs=jobs)
+    def sent(self, job: str) -> dict[str, str]:
+        """The options that sbatch was given for a job, without their dashes."""
+        (call,) = [call for call in self.calls("sbatch") if call[-1].endswith(f"/{job}.sh")]
+        return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in call[1:-1])}
+
+    def fail(self, job: str) -> None:
+        """Let a job fail; what waits for it learns of it as it would from Slurm."""
+        slurm = self.slurm
+        slurm.queue.end(self.jobs()[job].id, "FAILED", "NonZeroExitCode")
+        slurm.save()
 
     def finish(self, job: str) -> None:
         """Put a job's done-marker into the store."""
@@ -90,14 +85,8 @@ def make_tree(root: Path, switches: str = "", executor: str = "slurm") -> Tree:
 
 
 def make_cluster(folder: Path, switches: str = "") -> Cluster:
-    commands = folder / "bin"
-    commands.mkdir()
-    for name in ("sbatch", "squeue", "scontrol"):
-        (commands / name).write_text(FAKE.read_text().replace("/usr/bin/env python3", f"{sys.executable} -SE", 1))
-        (commands / name).chmod(0o755)
-    state = commands / "state.json"
-    state.write_text(json.dumps({"calls": [], "jobs": [], "faults": {}}))
-    return Cluster(make_tree(folder / "a 'root'", switches), state, make_tools(folder))
+    slurm = simulated.Cluster.make(folder / "slurm")
+    return Cluster(make_tree(folder / "a 'root'", switches), slurm.folder, make_tools(folder))
 
 
 def make_tools(folder: Path) -> Path:
@@ -115,7 +104,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 def ids(cluster: Cluster, jobs: Sequence[str]) -> list[int]:
-    return [cluster.jobs()[job]["id"] for job in jobs]
+    return [cluster.jobs()[job].id for job in jobs]
 
 
 # ---- a whole submission -----------------------------------------------------------------------------------------------
@@ -125,19 +114,18 @@ def test_jobs_go_in_dependency_order_with_unique_names_and_logs(cluster: Cluster
     result = cluster.submit()
     assert result.returncode == 0, result.stderr
     assert "6 jobs submitted, 0 already queued or running, 0 done, of 6" in result.stderr
-    assert [job["name"] for job in cluster.load()["jobs"]] == [cluster.tree.name(job) for job in ORDER]
+    assert [job.name for job in cluster.queued()] == [cluster.tree.name(job) for job in ORDER]
     train = cluster.jobs()["train/x"]
-    assert train["log"] == str(cluster.tree.log("train/x")).replace(".out", "-%j.out")
-    assert train["log_folder_exists"]
-    assert train["script"] == str(cluster.tree.generated / "jobs/train/x.sh")
+    assert train.log == str(cluster.tree.log("train/x")).replace(".out", "-%j.out")
+    assert Path(train.log).parent.is_dir()
+    assert train.script == str(cluster.tree.generated / "jobs/train/x.sh")
 
 
 def test_dependencies_name_the_parents(cluster: Cluster) -> None:
     cluster.submit()
-    waits = {job: item["dependency"] for job, item in cluster.jobs().items()}
-    assert waits["prepare/a"] == ""
-    assert waits["train/x"] == "afterok:3(unfulfilled),afterok:4(unfulfilled)"
-    assert waits["report/toy"] == "afterok:1(unfulfilled),afterany:5(unfulfilled),afterany:4(unfulfilled)"
+    assert "dependency" not in cluster.sent("prepare/a")
+    assert cluster.sent("train/x")["dependency"] == "afterok:3:4"
+    assert cluster.sent("report/toy")["dependency"] == "afterok:1,afterany:5:4"
 
 
 def test_roots_are_held_until_everything_is_in_and_released_at_once(cluster: Cluster) -> None:
@@ -145,7 +133,7 @@ def test_roots_are_held_until_everything_is_in_and_released_at_once(cluster: Clu
     held = [call[-1] for call in cluster.calls("sbatch") if "--hold" in call]
     assert held == [str(cluster.tree.generated / f"jobs/{job}.sh") for job in ROOTS]
     assert cluster.calls("scontrol") == [["scontrol", "release", "1,2"]]
-    assert cluster.load()["calls"][-1][0] == "scontrol"
+    assert cluster.calls()[-1][0] == "scontrol"
 
 
 def test_slurm_is_asked_once_however_many_jobs_there_are(cluster: Cluster) -> None:
@@ -167,16 +155,28 @@ def test_a_job_gets_the_store_and_the_root_and_nothing_else_of_this_shell(cluste
         "SLURM_CONF": "/keep",
         "TOKEN": "s",
     }
-    assert cluster.submit(**leaks).returncode == 0
-    job = cluster.jobs()["train/x"]
-    assert set(job["export"].split(",")) <= {"LETHE_ROOT", "LETHE_STORE", "HOME", "LANG", "PATH", "USER"}
+    watched = watch_environment(cluster)
+    assert cluster.submit(**leaks, PATH=f"{watched.parent}:{cluster.environment['PATH']}").returncode == 0
+    exported = set(cluster.sent("train/x")["export"].split(","))
+    assert exported <= {"LETHE_ROOT", "LETHE_STORE", "HOME", "LANG", "PATH", "USER"}
+    seen = dict(line.split("=", 1) for line in watched.read_text().splitlines() if line.startswith(SHELL_VARIABLES))
     tree = cluster.tree
-    assert job["environment"] == {"SLURM_CONF": "/keep", "LETHE_ROOT": str(tree.root), "LETHE_STORE": str(tree.store)}
+    assert seen == {"SLURM_CONF": "/keep", "LETHE_ROOT": str(tree.root), "LETHE_STORE": str(tree.store)}
+
+
+def watch_environment(cluster: Cluster) -> Path:
+    """Put before sbatch a program that notes the environment it is called with; give the file, which lies beside it."""
+    before = cluster.folder.parent / "before"
+    before.mkdir()
+    sbatch = before / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\n/usr/bin/env >{before}/seen\nexec {cluster.folder}/bin/sbatch "$@"\n')
+    sbatch.chmod(0o755)
+    return before / "seen"
 
 
 def test_scratch_is_passed_on_where_there_is_one(cluster: Cluster) -> None:
     cluster.submit(SCRATCH="/scratch")
-    assert "SCRATCH" in cluster.jobs()["train/x"]["export"].split(",")
+    assert "SCRATCH" in cluster.sent("train/x")["export"].split(",")
 
 
 def test_a_cluster_may_have_slurm_cancel_what_can_never_start(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_what_is_queued_or_running_is_not_submitted_again(cluster: Cluster) -> N
     cluster.submit()
     result = cluster.submit()
     assert "0 jobs submitted, 6 already queued or running" in result.stderr
-    assert len(cluster.load()["jobs"]) == 6
+    assert len(cluster.queued()) == 6
     assert len(cluster.calls("scontrol")) == 1
 
 
@@ -202,8 +202,8 @@ def test_what_is_done_is_neither_submitted_nor_waited_for(cluster: Cluster) -> N
         cluster.finish(job)
     result = cluster.submit()
     assert "4 jobs submitted, 0 already queued or running, 2 done, of 6" in result.stderr
-    assert cluster.jobs()["train/x"]["dependency"] == "afterok:2(unfulfilled)"
-    assert cluster.jobs()["build/b"]["dependency"] == "afterok:1(unfulfilled)"
+    assert cluster.sent("train/x")["dependency"] == "afterok:2"
+    assert cluster.sent("build/b")["dependency"] == "afterok:1"
 
 
 def test_with_everything_done_slurm_is_not_even_asked(cluster: Cluster) -> None:
@@ -211,22 +211,22 @@ def test_with_everything_done_slurm_is_not_even_asked(cluster: Cluster) -> None:
         cluster.finish(job)
     result = cluster.submit()
     assert (result.returncode, result.stderr) == (0, "nothing to do: 6 jobs are done\n")
-    assert cluster.load()["calls"] == []
+    assert cluster.calls() == []
 
 
 def test_a_failed_job_goes_in_again_and_those_that_waited_for_it_get_the_new_one(cluster: Cluster) -> None:
     cluster.submit()
-    cluster.end("prepare/b", "F")
+    cluster.fail("prepare/b")
     result = cluster.submit()
     assert "1 jobs submitted, 5 already queued or running" in result.stderr
-    assert Counter(job["name"] for job in cluster.load()["jobs"])[cluster.tree.name("prepare/b")] == 2
+    assert Counter(job.name for job in cluster.queued())[cluster.tree.name("prepare/b")] == 2
     assert cluster.calls("scontrol", "update") == [["scontrol", "update", "jobid=4", "dependency=afterok:7"]]
     assert cluster.calls("scontrol", "release")[-1] == ["scontrol", "release", "7"]
 
 
 def test_a_job_whose_failed_parent_was_done_elsewhere_waits_no_more(cluster: Cluster) -> None:
     cluster.submit()
-    cluster.end("prepare/b", "F")
+    cluster.fail("prepare/b")
     cluster.finish("prepare/b")
     cluster.submit()
     assert cluster.calls("scontrol", "update") == [["scontrol", "update", "jobid=4", "dependency="]]
@@ -240,17 +240,20 @@ def test_the_same_study_in_another_store_is_another_matter(cluster: Cluster, tmp
 
 def test_a_site_that_rewrites_comments_gets_no_job_twice(cluster: Cluster) -> None:
     cluster.submit()
-    cluster.set(jobs=[{**job, "comment": "set by the site"} for job in cluster.load()["jobs"]])
+    slurm = cluster.slurm
+    for job in slurm.queue.jobs.values():
+        job.comment = "set by the site"
+    slurm.save()
     assert "0 jobs submitted, 6 already queued or running" in cluster.submit().stderr
 
 
 def test_what_somebody_holds_by_hand_stays_held(cluster: Cluster) -> None:
     cluster.submit()
-    jobs = cluster.load()["jobs"]
-    jobs[0]["reason"] = "JobHeldUser"
-    cluster.set(jobs=jobs)
+    slurm = cluster.slurm
+    slurm.queue.hold(cluster.jobs()["prepare/a"].id, True)
+    slurm.save()
     cluster.submit()
-    assert cluster.jobs()["prepare/a"]["reason"] == "JobHeldUser"
+    assert cluster.jobs()["prepare/a"].reason == "JobHeldUser"
 
 
 # ---- broken off -----------------------------------------------------------------------------------------------------------
@@ -259,8 +262,7 @@ def test_what_somebody_holds_by_hand_stays_held(cluster: Cluster) -> None:
 @pytest.mark.parametrize("how", ["refuse", "lost"])
 @pytest.mark.parametrize("nth", [2, 6])
 def test_a_refusal_half_way_starts_nothing_and_the_next_run_goes_on(cluster: Cluster, how: str, nth: int) -> None:
-    cluster.set(faults={"sbatch": nth, "how": how})
-    result = cluster.submit()
+    result = cluster.submit(FAKE_SLURM_AT=str(nth), FAKE_SLURM_FAULT=how)
     assert result.returncode == 4
     assert "sbatch: error: Batch job submission failed" in result.stderr
     assert f"sbatch did not take {ORDER[nth - 1]}" in result.stderr
@@ -271,8 +273,7 @@ def test_a_refusal_half_way_starts_nothing_and_the_next_run_goes_on(cluster: Clu
 
 
 def test_a_refusal_of_the_first_job_leaves_nothing_behind(cluster: Cluster) -> None:
-    cluster.set(faults={"sbatch": 1, "how": "refuse"})
-    result = cluster.submit()
+    result = cluster.submit(FAKE_SLURM_AT="1", FAKE_SLURM_FAULT="refuse")
     assert result.returncode == 1
     assert "No job of this study is queued" in result.stderr
 
@@ -280,14 +281,12 @@ def test_a_refusal_of_the_first_job_leaves_nothing_behind(cluster: Cluster) -> N
 @pytest.mark.parametrize("how", ["kill-before", "kill-after"])
 @pytest.mark.parametrize("nth", range(1, 7))
 def test_a_submission_killed_at_any_sbatch_is_finished_by_the_next(cluster: Cluster, how: str, nth: int) -> None:
-    cluster.set(faults={"sbatch": nth, "how": how})
-    assert cluster.submit().returncode == -signal.SIGKILL
+    assert cluster.submit(FAKE_SLURM_AT=str(nth), FAKE_SLURM_FAULT=how).returncode == -signal.SIGKILL
     check_next_run(cluster)
 
 
 def test_a_failed_release_is_made_up_for(cluster: Cluster) -> None:
-    cluster.set(faults={"release": True})
-    result = cluster.submit()
+    result = cluster.submit(FAKE_SLURM_FAULT="release")
     assert result.returncode == 4
     assert "could not release" in result.stderr
     check_next_run(cluster)
@@ -295,13 +294,12 @@ def test_a_failed_release_is_made_up_for(cluster: Cluster) -> None:
 
 def check_next_run(cluster: Cluster) -> None:
     """A second run, without faults, leaves each job queued exactly once, on nothing but its parents."""
-    cluster.set(faults={})
     result = cluster.submit()
     assert result.returncode == 0, result.stderr
-    assert Counter(job["name"] for job in cluster.load()["jobs"]) == {cluster.tree.name(job): 1 for job in ORDER}
-    assert not any(job["reason"] == "JobHeldUser" for job in cluster.load()["jobs"])
+    assert Counter(job.name for job in cluster.queued()) == {cluster.tree.name(job): 1 for job in ORDER}
+    assert not any(job.held for job in cluster.queued())
     parents = ids(cluster, ["build/a", "build/b"])
-    assert cluster.jobs()["train/x"]["dependency"] == ",".join(f"afterok:{number}(unfulfilled)" for number in parents)
+    assert cluster.jobs()["train/x"].waits == dict.fromkeys(parents, "afterok")
     recorded = {job for event, job in cluster.tree.events() if event == "submitted"}
     assert recorded == set(ORDER)
 
@@ -310,7 +308,7 @@ def test_a_torn_last_line_of_the_ledger_is_left_alone(cluster: Cluster) -> None:
     cluster.submit()
     ledger = cluster.tree.store / "ledger/toy.tsv"
     ledger.write_text(ledger.read_text() + "2026-01-31T12:00:00Z\tinte")
-    cluster.end("prepare/b", "F")
+    cluster.fail("prepare/b")
     cluster.submit()
     assert [line for line in ledger.read_text().splitlines() if line.count("\t") != 5] == ["2026-01-31T12:00:00Z\tinte"]
 
@@ -327,8 +325,7 @@ def test_two_submissions_at_a_time_are_refused(cluster: Cluster) -> None:
 
 
 def test_the_lock_of_a_killed_submission_is_taken_over_and_given_back(cluster: Cluster) -> None:
-    cluster.set(faults={"sbatch": 1, "how": "kill-before"})
-    cluster.submit()
+    cluster.submit(FAKE_SLURM_AT="1", FAKE_SLURM_FAULT="kill-before")
     assert (cluster.tree.store / "ledger/toy.lock").exists()
     assert cluster.submit().returncode == 0
     assert not (cluster.tree.store / "ledger/toy.lock").exists()
@@ -371,8 +368,7 @@ def test_a_dry_run_needs_no_slurm(cluster: Cluster) -> None:
 
 
 def test_a_dry_run_shows_the_plan_even_when_slurm_does_not_answer(cluster: Cluster) -> None:
-    cluster.set(faults={"squeue": True})
-    result = cluster.submit("--dry-run")
+    result = cluster.submit("--dry-run", FAKE_SLURM_FAULT="squeue")
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 6
     assert "as if nothing were" in result.stderr
@@ -385,8 +381,7 @@ def test_without_slurm_the_message_says_where_to_go(cluster: Cluster) -> None:
 
 
 def test_when_slurm_cannot_be_asked_nothing_is_submitted(cluster: Cluster) -> None:
-    cluster.set(faults={"squeue": True})
-    result = cluster.submit()
+    result = cluster.submit(FAKE_SLURM_FAULT="squeue")
     assert result.returncode == 1
     assert "Unable to contact slurm controller" in result.stderr
     assert cluster.calls("sbatch") == []

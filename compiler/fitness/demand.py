@@ -1,0 +1,175 @@
+"""What a job of the plan takes of a GPU and of its node, from its settings, its resources and its model.
+
+Of a GPU's memory there are two numbers: `gpu_least`, which no way of laying the job out over its GPUs avoids, and what it
+likely takes as its backend lays it out. A job over the first cannot run; one over the second probably will not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.fitness import memory
+from compiler.fitness.memory import GB, HALF, SINGLE
+from compiler.fitness.models import Model
+from compiler.plan.plan import Job
+
+PROCESS = 2.5 * GB  # a Python process with torch and a CUDA context, on the host; measured ones have 2 to 3 GB
+REPLICATED = ("trl",)  # backends that hold all of the training's state on every GPU; the others divide it
+REFERRING = ("dpo", "sdft", "npo", "alternate_dpo", "undial", "rmu")  # trainers that compare with a frozen or averaged copy
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on each GPU, by what they are for, the least of them that there is a way with, and bytes on the node."""
+
+    gpu: Mapping[str, float]
+    gpu_least: float
+    node: float
+
+    @property
+    def gpu_whole(self) -> float:
+        return sum(self.gpu.values())
+
+
+def need(job: Job, model: Model, gpu_memory: float | None) -> Need | None:
+    """The memory of a job that reads or trains a model; None for other jobs. `gpu_memory` is that of one GPU, in bytes."""
+    if job.kind == "train":
+        return _training(job, model, gpu_memory or 0.0)
+    if job.backend == "vllm":
+        return _sampling(job, model, gpu_memory or 0.0)
+    if job.kind in ("generate", "evaluate"):
+        weights = HALF * model.parameters
+        return Need({"weights": weights}, weights, PROCESS + weights)
+    if job.kind in ("merge", "convert"):
+        return Need({}, 0.0, PROCESS + SINGLE * model.parameters)  # both read float32
+    return None
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    """Bytes of a training that stay from step to step, over all GPUs."""
+
+    weights: float
+    gradients: float
+    moments: float
+    reference: float
+
+    @property
+    def whole(self) -> float:
+        return self.weights + self.gradients + self.moments + self.reference
+
+
+def _training(job: Job, model: Model, gpu_memory: float) -> Need:
+    """The likely sum is as if vLLM gave nothing back while the weights are updated, which is near what was measured (50.5 GiB).
+
+    The least is what either phase takes when the other one has given everything back that it can.
+    """
+    state, gpus = _state(job, model), _gpus(job)
+    shards = 1 if job.backend in REPLICATED else gpus
+    shared = float(job.execution.get("gpu_memory_utilization") or 0) * gpu_memory  # vLLM's, in training from samples
+    offload = bool(job.execution.get("offload"))
+    parts = {
+        "weights": state.weights / shards, "gradients": state.gradients / shards, "optimizer": state.moments / shards,
+        "reference model": state.reference / shards, **_passing(job, model, shards > 1), "vLLM": 0.0 if offload else shared,
+    }  # fmt: skip
+    kept = 0.0 if offload else (state.weights + state.moments + state.reference) / gpus  # while vLLM samples
+    least = max(state.whole / gpus, kept + shared)
+    return Need({name: size for name, size in parts.items() if size}, least, _training_node(job, model, state))
+
+
+def _state(job: Job, model: Model) -> _State:
+    each = memory.per_weight(str(job.settings.get("precision")))
+    rank = (job.settings.get("adapter") or {}).get("rank")
+    adapter = memory.adapter_weights(rank, model.shape) if rank and model.shape else 0.0
+    trained = adapter if rank else model.parameters
+    paged = str(job.settings.get("optimizer")).startswith("paged")  # its moments may leave the GPU
+    return _State(
+        weights=each.weight * (model.parameters + adapter), gradients=each.gradient * trained,
+        moments=0.0 if paged else each.moments * trained,
+        reference=0.0 if rank or not _refers(job) else each.weight * model.parameters,  # an adapter's start is its reference
+    )  # fmt: skip
+
+
+def _refers(job: Job) -> bool:
+    return job.what in REFERRING or (job.what == "grpo" and job.settings.get("kl_coef", 0) > 0)
+
+
+def _passing(job: Job, model: Model, sharded: bool) -> dict[str, float]:
+    """What one micro-batch takes on its way; unknown without the model's layers or the rows' length."""
+    row, shape = row_tokens(job), model.shape
+    if row is None or shape is None:
+        return {}
+    tokens = _micro_rows(job) * row
+    return {
+        "activations": memory.activations(tokens, shape, bool(job.execution.get("gradient_checkpointing"))),
+        "scores over the vocabulary": memory.logits(tokens, shape.vocabulary),
+        "gathered weights": memory.gathered(model.parameters, shape) if sharded else 0.0,
+    }
+
+
+def row_tokens(job: Job) -> int | None:
+    """The most tokens of one row of a training: all of it, or a prompt with one answer."""
+    whole: int | None = job.settings.get("max_length")
+    prompt, answer = job.settings.get("max_prompt_tokens"), job.settings.get("max_answer_tokens")
+    return whole if prompt is None or answer is None else int(prompt + answer)
+
+
+def _micro_rows(job: Job) -> int:
+    """Rows that pass through a GPU together; a preference is two."""
+    rows = job.settings["batch_size"] * job.settings.get("group_size", 1)
+    micro = int(job.execution.get("micro_batch_size") or max(1, rows // _gpus(job)))
+    return micro * (2 if any(edge.type == "dataset.preference" for edge in job.inputs) else 1)
+
+
+def _training_node(job: Job, model: Model, state: _State) -> float:
+    """Every process reads the whole model first; later vLLM's engines keep their weights there while the trainer works."""
+    gpus = _gpus(job)
+    reading = (1 + gpus) * PROCESS + gpus * (state.weights + state.reference)
+    parallel = job.execution.get("tensor_parallel")
+    if not parallel:
+        return reading
+    # The driver, and for each GPU a trainer, a server of vLLM's and its engine; and the workers of data and of rewards.
+    processes = 1 + 3 * gpus + 2 * int(job.execution.get("workers") or 0)
+    asleep: float = gpus / parallel * HALF * model.parameters
+    moved = state.weights + state.moments if job.execution.get("offload") else 0.0
+    return max(reading, processes * PROCESS + asleep + moved)
+
+
+# --- sampling --------------------------------------------------------------------------------------------------------
+
+
+def _sampling(job: Job, model: Model, gpu_memory: float) -> Need:
+    """vLLM takes its whole share of the memory: what is left beside the weights is for keys and values."""
+    gpus = job.execution["tensor_parallel"]
+    weights = HALF * model.parameters / gpus
+    rest = max(0.0, job.execution["gpu_memory_utilization"] * gpu_memory - weights)
+    return Need({"weights": weights, "vLLM's cache": rest}, weights + _sampling_room(job, model), (2 + gpus) * PROCESS)
+
+
+def _sampling_room(job: Job, model: Model) -> float:
+    """What vLLM needs on each GPU beside the weights, to write a single answer of full length."""
+    if model.shape is None:
+        return 0.0
+    gpus = int(job.execution["tensor_parallel"])
+    cache = memory.cache_token(model.shape) * int(job.execution["max_model_len"]) / gpus
+    return cache + memory.sampling_workspace(model.shape, gpus)
+
+
+def _gpus(job: Job) -> int:
+    return max(1, int(job.resources["gpus"]))
+
+
+def share(job: Job) -> float:
+    """The part of a GPU's memory that a job may take."""
+    return float(job.execution["gpu_memory_utilization"]) if job.backend == "vllm" else 1.0
+
+
+def shown(parts: Mapping[str, Any]) -> str:
+    """Bytes by what they are for, the largest first, in GB."""
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {size / GB:.1f}" for name, size in ordered if size >= 0.05 * GB)

@@ -1,0 +1,42 @@
+"""What the compiler may know of a store: where it is, and which results are finished in it. Only files are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from compiler.diagnostics import TreeError
+from compiler.diff.toll import Made
+from compiler.plan.plan import SHORT, Plan
+
+
+def store_of(plan: Plan, named: Path | None) -> Path:
+    """The store that the runtime would look in: the one named, else LETHE_STORE, else that of the plan's cluster.
+
+    Raises TreeError where that names a variable which this shell does not have.
+    """
+    given = named or os.environ.get("LETHE_STORE")
+    if given:
+        return Path(given).absolute()
+    expanded = os.path.expandvars(plan.store.replace("$LETHE_ROOT", str(Path.cwd())))
+    if "$" in expanded:
+        raise TreeError(f"the store of {plan.study} is {plan.store}, which this shell does not know. Pass --store.")
+    return Path.cwd() / expanded
+
+
+def finished(store: Path, asked: Iterable[Made]) -> frozenset[Made]:
+    """Those of the results whose done-marker is there and carries their fingerprint."""
+    return frozenset(
+        (job, print_) for job, print_ in asked if marked(store / f"{job}-{print_[:SHORT]}" / "DONE.json") == print_
+    )
+
+
+def marked(marker: Path) -> str | None:
+    """The fingerprint that a done-marker carries; None where there is no readable one."""
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        return str(found["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
