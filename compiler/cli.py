@@ -10,7 +10,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from functools import partial
 from typing import NoReturn
 
 from compiler.verbs import BUG, OK, USER_ERROR
@@ -39,6 +38,14 @@ EXIT_CODES = """\
 exit codes: 0 ok · 1 something to mend, see the message · 2 changes present (diff --exit-code) · 3 incomplete · 70 a bug of ours
 Data goes to standard output, messages to standard error. --json gives the same to scripts. NO_COLOR is respected.
 """
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's own, with room for the longest verb, which it forgets to indent when it measures."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=110)
+        self._action_max_length = len(max(VERBS, key=len)) + 4
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,12 +104,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = partial(argparse.RawDescriptionHelpFormatter, max_help_position=20, width=110)
-    parser = _Parser(prog="lethe", description=HELP, epilog=EXIT_CODES, formatter_class=raw)
+    parser = _Parser(prog="lethe", description=HELP, epilog=EXIT_CODES, formatter_class=_Help)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in VERBS:
         module = importlib.import_module(f"compiler.verbs.{name}")
-        verb = verbs.add_parser(name, help=module.ABOUT, description=module.ABOUT, epilog=EXIT_CODES, formatter_class=raw)
+        verb = verbs.add_parser(name, help=module.ABOUT, description=module.ABOUT, epilog=EXIT_CODES, formatter_class=_Help)
         module.arguments(verb)
         verb.set_defaults(run=module.run)
     return parser

@@ -166,12 +166,19 @@ def accepted(tree: Tree) -> bool:
 
 
 def whole(section: str, definition: Tree) -> Tree:
-    """A definition, on top of a right one where it extends another."""
+    """A definition, on top of a right one where it extends another: one with all the starts, or classes, that it changes."""
     if not isinstance(definition.data, dict) or "extends" not in definition.data:
         return definition
     own = dict(definition.data)
     TypeAdapter(Name).validate_python(own.pop("extends"), strict=True)
-    return merged(Tree("", WHOLE[section]), replace(definition, data=own))
+    below = {field: named_like(value, own.get(field)) for field, value in WHOLE[section].items()}
+    return merged(Tree("", below), replace(definition, data=own))
+
+
+def named_like(value: Any, own: Any) -> Any:
+    """A field of a right definition; of named parts, one of each name that `own` has."""
+    named = isinstance(value, dict) and isinstance(own, dict) and value and all(isinstance(p, dict) for p in value.values())
+    return {**value, **dict.fromkeys(own, next(iter(value.values())))} if named else value
 
 
 @given(document=studies())
