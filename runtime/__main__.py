@@ -41,7 +41,12 @@ def main(argv: Sequence[str]) -> int:
             return code
     arguments = _parser().parse_args(argv)
     try:
-        return _do(arguments)
+        code = _do(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except JobError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,13 @@ def test_the_manifest_says_what_the_runtime_has() -> None:
     assert manifest()["sources"] == sorted(SOURCES)
     assert manifest()["algorithms"] == sorted(ALGORITHMS)
     assert all(kind["version"] >= 1 for kind in manifest()["kinds"].values())
+
+
+def test_a_reader_that_has_read_enough_is_no_mistake(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    plan = REPOSITORY / "generated" / "micro" / "plan.json"
+    asked = [sys.executable, "-m", "runtime", "status", str(plan), "--store", str(tmp_path), "--json"]
+    result = subprocess.run(asked, cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (0, "")
