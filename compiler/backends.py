@@ -90,10 +90,10 @@ class Part:
         found = _expression(self.steps_an_epoch)(rows=rows, settings=settings) if self.steps_an_epoch else None
         return None if found is None else int(found)
 
-    def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
-        """The config file's text."""
+    def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
+        """The config file's text. It depends on nothing else, so that jobs with equal settings have equal configs."""
         own = {"backend": self.backend, "what": self.what, "trains": self.reads is not None}
-        return self.config.render(settings=settings, execution=execution, job=job, part=own)
+        return self.config.render(settings=settings, execution=execution, part=own)
 
     def render_launch(self, settings: Mapping[str, Any], execution: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         """The lines of the job's script that run it."""
@@ -123,16 +123,17 @@ def _expression(text: str) -> TemplateExpression:
 
 def part(backend: str, what: str, asked: Position) -> Part:
     """The part of a backend. Raises SpecError at `asked`, the place that names the backend, when there is none."""
+    found = _part(backend, what)
+    if found is not None:
+        return found
     if not (TEMPLATES / "backends" / backend / "backend.yaml").is_file():
         names = [folder.parent.name for folder in TEMPLATES.glob("backends/*/backend.yaml")]
         raise spec_error(asked, f"there is no backend '{backend}'", nearest(backend, names))
-    found = _part(backend, what)
-    if found is None:
-        parts = [file.name.split(".")[0] for file in (TEMPLATES / "backends" / backend).glob("*.schema.json")]
-        raise spec_error(asked, f"backend '{backend}' cannot do '{what}'", nearest(what, parts))
-    return found
+    parts = [file.name.split(".")[0] for file in (TEMPLATES / "backends" / backend).glob("*.schema.json")]
+    raise spec_error(asked, f"backend '{backend}' cannot do '{what}'", nearest(what, parts))
 
 
+@cache
 def exists(backend: str, what: str) -> bool:
     """Whether a backend has a part of that name."""
     return (TEMPLATES / "backends" / backend / f"{what}.schema.json").is_file()

@@ -62,7 +62,7 @@ def _form(value: Any) -> Any:
 
 def _lines(compiled: Compiled, job: Job) -> list[Mark]:
     """The lines of templates that the job's config and script are rendered from."""
-    reached = _traced(lambda: (config_text(job), script(compiled.plan, job, compiled.cluster, compiled.tracking)))
+    reached = _traced(lambda: script(compiled.plan, job, compiled.cluster, compiled.tracking, config_text(job)))
     lines = {(name, environment().get_template(name).get_corresponding_lineno(number)) for name, number in reached}
     return [("line", f"{name}:{number}") for name, number in sorted(lines)]
 

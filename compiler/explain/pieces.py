@@ -95,7 +95,7 @@ def _piece(scene: Scene, kind: str, index: int) -> Piece:
     data, job = _data(scene, kind), scene.job
     renders: Mapping[str, Callable[[Scene], str]] = {
         "config": lambda now: emit.config_text(_of(now.job)),
-        "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking),
+        "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, emit.config_text(_of(now.job))),
         "contract": lambda now: json.dumps(emit.contract(now.plan, _of(now.job)), indent=1) + "\n",
         "submit_all.sh": lambda now: emit.submit_all(now.plan, now.cluster),
         "PLAN.md": lambda now: emit.plan_page(now.plan),
@@ -161,8 +161,7 @@ def _item(scene: Scene, section: str, number: int, index: int) -> Piece:
 def _with_config(job: Job, like: Job) -> Job:
     """The job with the config that its settings come to in the backend of `like`, every execution value blank."""
     part = backends.part(like.backend, like.what, Position(job.id))
-    shown = {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell}
-    text = part.render_config(job.settings, dict.fromkeys(part.takes("execution")), shown)
+    text = part.render_config(job.settings, dict.fromkeys(part.takes("execution")))
     return replace(job, config=backends.parse_config(text))
 
 

@@ -39,6 +39,9 @@ def listed_rows(context: Context, section: str, name: str, path: PathKey, domain
 
 def rows(context: Context, domain: str, asked: Position | None = None) -> Job:
     """A domain's rows, by a job whose schema is that of their source. Raises SpecError for a combination, which has none."""
+    known = context.workshop.jobs.get(f"prepare/{domain}")
+    if known is not None:
+        return known
     found = context.domain(domain, asked)
     at = asked or context.axis_value("domain", domain)
     if domain in ("model", "start", "reference"):

@@ -22,6 +22,7 @@ from compiler.lower.cost import Cost, job_cost
 from compiler.plan.fingerprint import fingerprint
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
+from compiler.text import canonical_json
 
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
@@ -68,6 +69,15 @@ class Sources:
     given: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Examined:
+    """Settings and execution that are right, and their config as the fingerprint sees it: with every execution value blank."""
+
+    settings: Mapping[str, Any]
+    execution: Mapping[str, Any]
+    config: Any
+
+
 @dataclass
 class Workshop:
     """Makes each job of one plan once, and collects what is wrong with the requests."""
@@ -83,6 +93,7 @@ class Workshop:
     _requests: dict[str, Request] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
+    _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
@@ -99,10 +110,9 @@ class Workshop:
         settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
         execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
         execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
-        wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
-        wrong = wrong or part.check_rules(settings, execution, request.whose)
-        self.wrong += wrong
-        job = _unrendered(request, part) if self.wrong else self._rendered(request, part, settings, execution, resources)
+        examined = self._examine(request, part, settings, execution)
+        right = examined and not self.wrong
+        job = self._rendered(request, part, examined, settings, resources) if examined and right else _unrendered(request, part)
         twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
         self.jobs[request.id] = twin
         if twin.settings != job.settings:
@@ -110,6 +120,21 @@ class Workshop:
         if twin is job:
             self.sources[job.id] = self._sources(request, settings, execution)
         return twin
+
+    def _examine(self, request: Request, part: backends.Part, settings: Tree, execution: Tree) -> Examined | None:
+        """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps."""
+        key = (part.backend, part.what, canonical_json(settings.data), canonical_json(execution.data))
+        found = self._examined.get(key)
+        if found is None:
+            wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
+            wrong = wrong or part.check_rules(settings, execution, request.whose)
+            self.wrong += wrong
+            if wrong:
+                return None
+            blank = dict.fromkeys(part.takes("execution"))
+            config = backends.parse_config(part.render_config(settings.data, blank))
+            found = self._examined[key] = Examined(settings.data, execution.data, config)
+        return found
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
         """Have a training keep an intermediate checkpoint, for `asked`."""
@@ -165,22 +190,20 @@ class Workshop:
         return self.jobs[request.id]
 
     def _rendered(
-        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, resources: Mapping[str, Any]
+        self, request: Request, part: backends.Part, examined: Examined, settings: Tree, resources: Mapping[str, Any]
     ) -> Job:
-        """The job with its config as the fingerprint sees it: with every execution value blank."""
-        shown = {"id": request.id, "kind": request.kind, "name": request.id.split("/", 1)[1], "cell": request.cell}
-        blank = dict.fromkeys(part.takes("execution"))
-        config = backends.parse_config(part.render_config(settings.data, blank, shown))
+        """The job of a request whose settings are right."""
+        config = examined.config
         output = request.output or str(part.output)
         code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
-        cost = request.cost(settings.data) if request.cost else None
+        cost = request.cost(examined.settings) if request.cost else None
         self.costs.update({request.id: cost} if cost else {})
         return Job(
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
-            output=output, code=code, settings=settings.data, provenance=provenance(settings, GIVERS), config=config,
-            execution=execution.data, resources=resources, environment=part.environment,
+            output=output, code=code, settings=examined.settings, provenance=provenance(settings, GIVERS), config=config,
+            execution=examined.execution, resources=resources, environment=part.environment,
             cost=job_cost(cost, resources, output, request.weights),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip

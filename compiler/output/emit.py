@@ -21,10 +21,13 @@ SUMS = "manifest.sha256"
 def emit(plan: Plan, cluster: Cluster, tracking: Tracking) -> dict[str, str]:
     """Every file of a study's generated folder: path below it -> text."""
     files: dict[str, str] = {}
+    configs: dict[tuple[str, str, int, int], str] = {}  # jobs with the same settings share the very objects
     for job in plan.jobs:
-        files[f"configs/{job.id}.yaml"] = config_text(job)
+        same = (job.backend, job.what, id(job.settings), id(job.execution))
+        config = configs[same] = configs.get(same) or config_text(job)
+        files[f"configs/{job.id}.yaml"] = config
         files[f"jobs/{job.id}.json"] = json.dumps(contract(plan, job), indent=1) + "\n"
-        files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking)
+        files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking, config)
     files["plan.json"] = plan.text()
     files["PLAN.md"] = plan_page(plan)
     files["submit_all.sh"] = submit_all(plan, cluster)
@@ -40,7 +43,7 @@ def dispatcher() -> str:
 
 def config_text(job: Job) -> str:
     """A job's config file."""
-    return _part(job).render_config(job.settings, job.execution, _shown(job))
+    return _part(job).render_config(job.settings, job.execution)
 
 
 def contract(plan: Plan, job: Job) -> dict[str, Any]:
@@ -64,10 +67,10 @@ def _kept(job: Job) -> dict[str, list[int]]:
     return {"steps": list(steps)} if steps else {}
 
 
-def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking) -> str:
-    """A job's sbatch script, which runs without Slurm just as well."""
+def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: str) -> str:
+    """A job's sbatch script, which runs without Slurm just as well. `config` is the text of its config file."""
     launch = _part(job).render_launch(job.settings, job.execution, _shown(job))
-    text = launch + config_text(job)
+    text = launch + config
     reported = job.kind == "train" and tracking.wandb != "disabled"
     return _render(
         "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,

@@ -58,12 +58,11 @@ def wrong(what: Part, values: Mapping[str, Any]) -> list[str]:
     return found or [f"{d.message}: {d.hint}" for d in what.check_rules(settings, execution, "values")]
 
 
-def rendered(what: Part, values: Mapping[str, Any], name: str = "gt_sft_math_base_4b") -> Any:
+def rendered(what: Part, values: Mapping[str, Any]) -> Any:
     """The config, parsed."""
-    return parse_config(text(what, values, name))
+    return parse_config(text(what, values))
 
 
-def text(what: Part, values: Mapping[str, Any], name: str = "gt_sft_math_base_4b") -> str:
+def text(what: Part, values: Mapping[str, Any]) -> str:
     """The config's text."""
-    job = {"id": f"train/{name}", "kind": "train", "name": name, "cell": None}
-    return what.render_config(values["settings"], values["execution"], job)
+    return what.render_config(values["settings"], values["execution"])

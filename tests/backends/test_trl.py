@@ -284,7 +284,7 @@ def render(algorithm: str, execution: Values | None = None, **change: Any) -> Va
     settings = {**SETTINGS[algorithm], **change}
     taken = EXECUTION if execution is None else execution
     validator(algorithm).validate({"settings": settings, "execution": taken})
-    config: Values = parse_config(found(algorithm).render_config(settings, taken, {}))
+    config: Values = parse_config(found(algorithm).render_config(settings, taken))
     return config
 
 
