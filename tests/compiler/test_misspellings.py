@@ -21,6 +21,7 @@ import yaml
 
 from compiler.backends import TEMPLATES
 from compiler.diagnostics import Diagnostic, SpecError
+from compiler.language.definitions import Resources
 from compiler.language.reading import read_spec
 from compiler.language.schema import schema
 from compiler.pipeline import compile_study
@@ -29,10 +30,11 @@ from tests.compiler.project import DATA, REPOSITORY
 SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|scales|suites|clusters)"
 
 # Keys that are no words of the language, as whoever writes them chooses them: what definitions are called where they are
-# defined, shell variables, axes that bundle settings, and what one part of a backend takes under any name.
+# defined, shell variables, a site's own partitions and GPUs, scales that something was measured on, axes that bundle settings,
+# and what one part of a backend takes under any name.
 FREE = re.compile(
     rf"{SECTION}/[^/]+"
-    r"|.*/(starts|environments|resources|exports)/[^/]+"
+    r"|.*/(starts|environments|resources|exports|partitions|gpus|hours|pace)/[^/]+"
     r"|axes/bundles|axes/bundles/[^/]+"
     r"|.*/settings/(mixture|tasks|metrics|columns|limits)/[^/]+"
 )
@@ -131,10 +133,10 @@ def slip(word: str, chance: random.Random) -> str:
 
 
 def misspelt(word: Word, chance: random.Random) -> str:
-    """A slip that is no other word there, nor the same."""
+    """A slip that is no other word there (of what a job asks for, `gpus` and `gpu` both are), nor the same."""
     while True:
         found = slip(word.text, chance)
-        if found and found not in word.siblings and found != word.text:
+        if found and found not in {word.text, *word.siblings, *Resources.model_fields}:
             return found
 
 
