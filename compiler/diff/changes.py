@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from compiler.language.source import leaves
 from compiler.plan.plan import Job
 
 Effect = Literal["invalidates results", "execution only", "cosmetic"]
@@ -121,15 +122,12 @@ def _of(old: Job, new: Job, names: Iterable[str]) -> list[Triple]:
 
 def flat_differences(name: str, old: Any, new: Any) -> list[Triple]:
     """Where two values differ, with the way to each place: `settings.prompt.template`. Lists are compared as a whole."""
-    before, after = dict(_flat(old, name)), dict(_flat(new, name))
+    before, after = _flat(name, old), _flat(name, new)
     names = dict.fromkeys([*before, *after])
     pairs = ((place, before.get(place, ABSENT), after.get(place, ABSENT)) for place in names)
     return [(place, was, now) for place, was, now in pairs if was != now]
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}")
-    elif not isinstance(value, Mapping):
-        yield name, list(value) if isinstance(value, tuple) else value
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    found = {".".join(map(str, path)): leaf for path, leaf in leaves({name: value}) if not isinstance(leaf, Mapping)}
+    return {place: list(leaf) if isinstance(leaf, tuple) else leaf for place, leaf in found.items()}

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from compiler.diff.compare import Diff
+from compiler.plan.gpu_hours import expected, worst
 from compiler.plan.plan import SHORT, Job, Plan
-from compiler.plan.toll import expected, worst
 
 Made = tuple[str, str]  # a job and a fingerprint of it
 

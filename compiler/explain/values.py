@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,27 +12,15 @@ from compiler import backends
 from compiler.columns import aligned
 from compiler.diagnostics import Position
 from compiler.language.definitions import Resources
-from compiler.language.source import PathKey, Tree
-from compiler.lower.workshop import Sources
+from compiler.language.source import Tree, leaves
+from compiler.lower.workshop import GIVEN, Sources
 from compiler.plan.plan import Job, Plan, PlannedCell, graph
+from compiler.plan.provenance import COMPILER
 from compiler.select.grammar import no_such
 from compiler.select.offer import evaluations, members
 from compiler.text import yaml_flow
 
 GROUPS = ("settings", "execution", "resources")
-DERIVED: Mapping[PathKey, str] = {
-    ("settings", "grader"): "the domain's grader",
-    ("settings", "prompt"): "the start's prompt",
-    ("settings", "suite"): "the suite's name",
-    ("settings", "tasks"): "the suite's domains",
-    ("settings", "type"): "the dataset's type",
-    ("settings", "format"): "the backend that trains on it",
-    ("settings", "domain"): "the domain's name",
-    ("settings", "step"): "what begins from this checkpoint, or measures it",
-    ("execution", "devices"): "the GPUs of the job's resources, or 1",
-    ("execution", "report_to"): "the study's tracking",
-    ("resources", "class"): "the definition that asks for resources",
-}
 LONGEST = 70  # characters of a value in a line
 
 
@@ -87,30 +75,22 @@ def values_of(job: Job, sources: Sources) -> list[Value]:
     for group in GROUPS:
         tree: Tree = getattr(sources, group)
         for path, value in leaves(getattr(job, group)):
-            chain = _chain(tree, (group, *path), value, sources.given)
-            found.append(Value(job.id, (group, *path), value, about(job, (group, *path)), chain, _names(job, chain)))
+            field = (group, *map(str, path))
+            chain = _chain(tree, field, value)
+            found.append(Value(job.id, field, value, about(job, field), chain, _names(job, chain)))
     return found
 
 
-def leaves(data: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The values of nested mappings that are no mappings with something in them; lists count as one value."""
-    if isinstance(data, Mapping) and data:
-        for key, item in data.items():
-            yield from leaves(item, (*path, str(key)))
-    elif path:
-        yield path, data
-
-
-def _chain(tree: Tree, field: tuple[str, ...], value: Any, given: Mapping[str, str]) -> tuple[Said, ...]:
-    """What the layers of a job's tree say; what is in none of them was given by the compiler, or is a default."""
+def _chain(tree: Tree, field: tuple[str, ...], value: Any) -> tuple[Said, ...]:
+    """What the layers of a job's tree say; what is in none of them was given, or is a default."""
     group, name = field[:2]
-    asked_for = name in given if group == "settings" else field[:2] in DERIVED
-    if not asked_for or (name,) in tree.keys:
-        said = tuple(Said(label or "the compiler", _place(at), found) for label, at, found in tree.chain(field[1:]))
+    if (name,) in tree.keys or name not in GIVEN:
+        said = tuple(Said(label or COMPILER, _place(at), found) for label, at, found in tree.chain(field[1:]))
         if said:
             return said
-    default = "default" if group == "resources" else given.get(name, "the compiler")
-    return (Said(DERIVED.get(field[:2], default), None, value),)
+    if group == "resources":
+        return (Said("the definition that asks for resources" if name == "class" else "default", None, value),)
+    return (Said(GIVEN.get(name, COMPILER), None, value),)
 
 
 def _place(at: Position) -> Position | None:

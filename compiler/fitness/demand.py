@@ -101,7 +101,7 @@ def _refers(job: Job) -> bool:
 
 def _passing(job: Job, model: Model, sharded: bool) -> dict[str, float]:
     """What one micro-batch takes on its way; unknown without the model's layers or the rows' length."""
-    row, shape = row_tokens(job), model.shape
+    row, shape = row_tokens(job.settings), model.shape
     if row is None or shape is None:
         return {}
     tokens = _micro_rows(job) * row
@@ -112,10 +112,10 @@ def _passing(job: Job, model: Model, sharded: bool) -> dict[str, float]:
     }
 
 
-def row_tokens(job: Job) -> int | None:
+def row_tokens(settings: Mapping[str, Any]) -> int | None:
     """The most tokens of one row of a training: all of it, or a prompt with one answer."""
-    whole: int | None = job.settings.get("max_length")
-    prompt, answer = job.settings.get("max_prompt_tokens"), job.settings.get("max_answer_tokens")
+    whole: int | None = settings.get("max_length")
+    prompt, answer = settings.get("max_prompt_tokens"), settings.get("max_answer_tokens")
     return whole if prompt is None or answer is None else int(prompt + answer)
 
 

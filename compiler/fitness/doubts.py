@@ -50,7 +50,7 @@ def _short_thoughts(job: Job) -> Iterator[Remark]:
 
 def _long_rows(longest: Mapping[str, tuple[str, int]], job: Job) -> Iterator[Remark]:
     """A training on a dataset whose longest row is known to be longer than it takes."""
-    most, data = row_tokens(job), next((edge.job for edge in job.inputs if edge.name == "data"), "")
+    most, data = row_tokens(job.settings), next((edge.job for edge in job.inputs if edge.name == "data"), "")
     what, tokens = longest.get(data.removesuffix(".parquet"), ("", 0))
     if most is not None and tokens > most:
         then = "it stops there" if job.settings.get("overlong") == "error" else "longer rows are left out or cut"

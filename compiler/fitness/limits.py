@@ -36,15 +36,20 @@ def beyond_limits(place: Place, jobs: Sequence[Job]) -> Iterator[Diagnostic]:
     """Every class of resources that some job uses and no user may ask for."""
     for name in dict.fromkeys(str(job.resources["class"]) for job in jobs):
         asked = place.cluster.resources[name]
-        yield from _unknown_partition(place, name, asked)
+        yield from _unknown(place, name, asked)
         yield from _beyond(place, name, asked)
 
 
-def _unknown_partition(place: Place, name: str, asked: Resources) -> Iterator[Diagnostic]:
-    known = place.cluster.partitions
-    if asked.partition is not None and known and asked.partition not in known:
-        message = f"cluster '{place.name}' has no partition '{asked.partition}'"
-        yield place.wrong(("resources", name, "partition"), message, nearest(asked.partition, known))
+def _unknown(place: Place, name: str, asked: Resources) -> Iterator[Diagnostic]:
+    """A partition or a kind of GPU that is not among those the cluster lists."""
+    cluster = place.cluster
+    for field, what, word, known in (
+        ("partition", "partition", asked.partition, cluster.partitions), ("gpu", "GPU", asked.gpu, cluster.gpus),
+    ):  # fmt: skip
+        if word is not None and known and word not in known:
+            yield place.wrong(
+                ("resources", name, field), f"cluster '{place.name}' has no {what} '{word}'", nearest(word, known)
+            )
 
 
 def _beyond(place: Place, name: str, asked: Resources) -> Iterator[Diagnostic]:

@@ -1,11 +1,11 @@
-"""The model behind each job of a plan: what was fetched at the beginning of the chain that leads to it."""
+"""The model behind each job of a plan: what was fetched, or pre-trained, at the beginning of the chain that leads to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from compiler.language.catalog import Catalog
 from compiler.language.definitions import Scale, Shape, Teacher
 from compiler.plan.plan import Job
 
@@ -14,7 +14,7 @@ BACK = ("start", "model", "shards", "adapter", "run")  # inputs that a checkpoin
 
 @dataclass(frozen=True)
 class Model:
-    """A hub model in numbers, by the name of its scale or of the teacher; whether it thinks before it answers."""
+    """A model in numbers, by the name of its scale or of the teacher; whether it thinks before it answers."""
 
     name: str
     parameters: float
@@ -22,29 +22,21 @@ class Model:
     thinks: bool = False
 
 
-def models_of(catalog: Catalog, jobs: Sequence[Job]) -> Mapping[str, Model]:
-    """The model of every job that has one whose size the catalog knows. `jobs` stand after what they read."""
-    known, found = _known(catalog), dict[str, Model]()
+def of_scale(name: str, scale: Scale, prompt: Mapping[str, Any]) -> Model:
+    """A start's model, asked with `prompt`."""
+    return Model(name, scale.parameters, scale.shape, bool(prompt.get("thinking")))
+
+
+def of_teacher(name: str, teacher: Teacher) -> Model | None:
+    """A teacher's model, if the catalog says how large it is."""
+    return Model(name, teacher.parameters, teacher.shape) if teacher.parameters else None
+
+
+def models_of(made: Mapping[str, Model], jobs: Sequence[Job]) -> Mapping[str, Model]:
+    """The model of every job that has one. `made` are those that jobs make from nothing; `jobs` stand after what they read."""
+    found = dict(made)
     for job in jobs:
-        if job.kind == "fetch" and (job.settings["hub"], job.settings["revision"]) in known:
-            model = known[job.settings["hub"], job.settings["revision"]]
-            prompt = job.settings.get("prompt") or {}
-            found[job.id] = Model(model.name, model.parameters, model.shape, bool(prompt.get("thinking")))
-        else:
-            inputs = {edge.name: edge.job for edge in job.inputs}
-            before = next((found[inputs[name]] for name in BACK if inputs.get(name) in found), None)
-            found |= {job.id: before} if before else {}
-    return found
-
-
-def _known(catalog: Catalog) -> dict[tuple[str, str], Model]:
-    """Every hub model at a revision that the catalog gives the size of."""
-    found: dict[tuple[str, str], Model] = {}
-    for (_, name), entry in catalog.models.items():
-        if isinstance(entry, Teacher) and entry.parameters:
-            found[entry.hub, entry.revision] = Model(name, entry.parameters, entry.shape)
-        elif isinstance(entry, Scale):
-            starts = [(start.hub, start.revision) for start in entry.starts.values()]
-            model = Model(name, entry.parameters, entry.shape)
-            found |= {(hub, revision): model for hub, revision in starts if hub and revision}
+        inputs = {edge.name: edge.job for edge in job.inputs}
+        before = next((found[inputs[name]] for name in BACK if inputs.get(name) in found), None)
+        found |= {job.id: before} if before and job.id not in found else {}
     return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from compiler.plan.plan import Job, Plan
+from compiler.plan.results import done_marker
 
 COUNTED_AS = ("steps", "updates")  # what the facts of a training call its steps
 
@@ -53,16 +53,13 @@ def paces(plan: Plan, store: Path) -> Paces:
     return Paces(tuple(sorted(found, key=lambda pace: (pace.algorithm, pace.scale, pace.gpu or ""))), pending, tuple(untimed))
 
 
-def _marker(store: Path, job: Job) -> dict[str, Any] | None:
+def _marker(store: Path, job: Job) -> Mapping[str, Any] | None:
     """A job's done-marker, if it is there and of this very job."""
-    try:
-        found = json.loads((store / job.path / "DONE.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("fingerprint") == job.fingerprint else None
+    found = done_marker(store / job.path)
+    return found if found and found.get("fingerprint") == job.fingerprint else None
 
 
-def _pace(marker: dict[str, Any]) -> float | None:
+def _pace(marker: Mapping[str, Any]) -> float | None:
     """Seconds a step, with the loading of the model in them; None where Lethe did not time the job."""
     facts, seconds = marker.get("facts"), marker.get("seconds")
     steps = next((facts[name] for name in COUNTED_AS if name in facts), None) if isinstance(facts, dict) else None

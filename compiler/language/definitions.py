@@ -45,8 +45,9 @@ Memory = Annotated[str, AfterValidator(memory), WithJsonSchema({"type": "string"
 
 
 Seconds = Annotated[float, Field(gt=0)]
-Paces = Seconds | dict[Name, Seconds | dict[Name, Seconds]]
-Hours = Seconds | dict[Name, Seconds]
+ScaleName = Annotated[Name, Refers("scales")]
+Paces = Seconds | dict[ScaleName, Seconds | dict[Name, Seconds]]
+Hours = Seconds | dict[ScaleName, Seconds]
 
 
 class Shape(Strict):

@@ -7,7 +7,7 @@ spec at all (missing, empty, binary, huge, a bomb of aliases) ends in one messag
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,3 +277,12 @@ def _position(file: str, node: yaml.Node | yaml.Event) -> Position:
 
 def _kind(value: Any) -> str:
     return "a list" if isinstance(value, list) else "a single value"
+
+
+def leaves(data: Any, path: PathKey = ()) -> Iterator[tuple[PathKey, Any]]:
+    """The values of nested mappings, with the way to each; lists and what is empty count as one value."""
+    if isinstance(data, Mapping) and data:
+        for key, item in data.items():
+            yield from leaves(item, (*path, key))
+    elif path:
+        yield path, data

@@ -14,7 +14,7 @@ from compiler.fitness.limits import Place
 from compiler.fitness.models import models_of
 from compiler.fitness.remarks import told
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Cluster, Hours, Suite
+from compiler.language.definitions import Cluster, Hours
 from compiler.language.source import Tree
 from compiler.language.study import Study
 from compiler.lock.pins import pins
@@ -97,7 +97,7 @@ def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -
 def _held_against_the_cluster(context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]) -> Fitness:
     """The jobs with their whole cost, and what does not fit; what is doubtful is kept among the warnings."""
     catalog, study, workshop = context.catalog, context.study, context.workshop
-    models = models_of(catalog, jobs)
+    models = models_of(workshop.models, jobs)
     costed = [replace(job, cost=whole_cost(job, models.get(job.id), _suite_hours(context, job))) for job in jobs]
     execution = {name: sources.execution for name, sources in workshop.sources.items()}
     place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
@@ -111,9 +111,7 @@ def _suite_hours(context: Context, job: Job) -> Hours | None:
     """What the suite that a job measures takes, where that was measured."""
     if job.kind != "evaluate":
         return None
-    column = str(job.settings["suite"])
-    suite = next(name for name in context.study.evaluate.suites if column == name or column.startswith(f"{name}."))
-    return context.catalog.get(Suite, suite, context.workshop.cluster_at).hours
+    return context.columns[str(job.settings["suite"])].found.hours
 
 
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:

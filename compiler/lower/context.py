@@ -8,13 +8,25 @@ from typing import Any
 
 from compiler.cells.cell import Cell, text
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.fitness.models import Model, of_scale
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Domain, Scale, Start
+from compiler.language.definitions import Domain, Scale, Start, Suite
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study
 from compiler.lower.workshop import EMPTY, Workshop
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
+
+
+@dataclass(frozen=True)
+class Column:
+    """One suite as it measures one cell. A suite of the cell's own domain is a column for each domain it measures."""
+
+    name: str
+    suite: str
+    found: Suite
+    own: str | None
+    asked: Position
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class Context:
     places: Mapping[tuple[str, str], Position]
     workshop: Workshop
     warnings: set[str] = field(default_factory=set)
+    columns: dict[str, Column] = field(default_factory=dict)
 
     def wrong(self, at: Position, message: str, hint: str = "") -> None:
         """Keep a mistake, to be told with the others."""
@@ -56,10 +69,10 @@ class Context:
         found = tree.below(path) if path in tree.values else EMPTY
         return EMPTY if found.data is None else found
 
-    def weights(self, scale: str | None) -> float | None:
-        """How many weights a model of a scale has."""
-        found = self.catalog.models.get(("scales", scale or ""))
-        return found.parameters if isinstance(found, Scale) else None
+    def model(self, name: str, scale: str) -> Model:
+        """A start's model in numbers."""
+        found = self.catalog.get(Scale, scale, self.axis_value("scale", scale))
+        return of_scale(scale, found, found.starts[name].prompt)
 
     def warn_unless_known(self, known: str, name: str, what: str) -> None:
         """Warn of what this version's runtime cannot do."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.backends import Part
+from compiler.fitness.demand import row_tokens
 from compiler.fitness.memory import HALF, SINGLE, adapter_weights, per_weight
 from compiler.fitness.models import Model
 from compiler.language.definitions import Algorithm, Hours, Resources
 from compiler.plan.plan import Job
 from compiler.slurm import hours
 
-SAVED: Mapping[str, int] = {"fetch": HALF, "convert": HALF, "merge": SINGLE, "pick": 0}  # bytes of a weight
+SAVED: Mapping[str, int] = {"fetch": HALF, "pretrain": SINGLE, "convert": HALF, "merge": SINGLE, "pick": 0}  # bytes of a weight
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,10 @@ def planned(pace: Paced, part: Part, examples: int | None, settings: Mapping[str
     if steps is None and an_epoch is not None and epochs is not None:
         steps = math.ceil(epochs * an_epoch - 1e-9)
     rows = settings["batch_size"] * settings.get("batches_per_rollout", 1)
-    seen, row = steps * rows if steps else None, _row_tokens(settings)
+    seen, row = steps * rows if steps else None, row_tokens(settings)
+    answers = settings.get("group_size", 1)  # that are sampled for each row
     took = steps * pace.pace / 3600 if steps and pace.pace else None
-    return Cost(examples, steps, an_epoch, seen, seen * row if seen and row else None, took, pace)
-
-
-def _row_tokens(settings: Mapping[str, Any]) -> int | None:
-    """The most tokens that one row can be, with all the answers that are sampled for it."""
-    whole = _count(settings.get("max_length"))
-    prompt, answer = _count(settings.get("max_prompt_tokens")), _count(settings.get("max_answer_tokens"))
-    if prompt and answer:
-        return (prompt + answer) * (_count(settings.get("group_size")) or 1)
-    return whole
+    return Cost(examples, steps, an_epoch, seen, seen * row * answers if seen and row else None, took, pace)
 
 
 def _count(value: Any) -> int | None:
@@ -97,12 +90,10 @@ def part_of(rows: int | None, shard: tuple[int, int] | None) -> int | None:
     return rows // many + (index <= rows % many)
 
 
-def job_cost(cost: Cost | None, resources: Mapping[str, Any], output: str, weights: float | None) -> dict[str, Any]:
-    """What plan.json says of a job: a training's numbers, GPU-hours at its time limit, and bytes of its checkpoints."""
+def job_cost(cost: Cost | None, resources: Mapping[str, Any]) -> dict[str, Any]:
+    """What plan.json says of a job before all jobs are known: GPU-hours at its time limit, and a training's numbers."""
     limit = hours(resources["time"])
-    found: dict[str, Any] = {"gpu_hours": float(resources["gpus"]) * limit, "limit_hours": limit, "storage": None}
-    if output.startswith("checkpoint.") and weights:
-        found["storage"] = weights * SINGLE
+    found: dict[str, Any] = {"gpu_hours": float(resources["gpus"]) * limit, "limit_hours": limit}
     if cost is not None:
         table = {"algorithm": cost.paced.algorithm, "scale": cost.paced.scale, "gpu": cost.paced.gpu} if cost.paced else None
         found |= {"examples": cost.examples, "steps": cost.steps, "tokens": cost.tokens, "hours": cost.hours, "paced_as": table}
@@ -118,7 +109,7 @@ def whole_cost(job: Job, model: Model | None, suite: Hours | None) -> dict[str, 
     took = job.cost.get("hours") if took is None else took
     within = None if took is None else min(took, float(job.cost["limit_hours"]))  # Slurm ends it then
     expected = None if within is None else within * float(job.resources["gpus"])
-    stored = job.cost["storage"] if model is None else _stored(job, model)
+    stored = _stored(job, model) if model else None
     return {**job.cost, "hours": took, "gpu_hours_expected": expected, "storage": stored}
 
 

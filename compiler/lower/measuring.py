@@ -10,23 +10,12 @@ from compiler.cells.cell import Cell
 from compiler.diagnostics import Position, spec_error
 from compiler.language.definitions import Point, Suite
 from compiler.language.study import Checkpoints, Spaced
-from compiler.lower.context import Context
+from compiler.lower.context import Column, Context
 from compiler.lower.recipes import sources
 from compiler.lower.starts import listed_rows, rows
 from compiler.lower.training import Chain, Training, at_step, readable, start
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job, PlannedCell, PlannedPoint
-
-
-@dataclass(frozen=True)
-class Column:
-    """One suite as it measures one cell. A suite of the cell's own domain is a column for each domain it measures."""
-
-    name: str
-    suite: str
-    found: Suite
-    own: str | None
-    asked: Position
 
 
 @dataclass(frozen=True)
@@ -48,6 +37,7 @@ def columns(context: Context, cell: Cell) -> list[Column]:
             found += [Column(f"{name}.{domain}", name, suite, domain, asked) for domain in own]
         else:
             found.append(Column(name, name, suite, None, asked))
+    context.columns.update({column.name: column for column in found})
     return found
 
 

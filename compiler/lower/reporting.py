@@ -8,21 +8,22 @@ from typing import Any
 from compiler.diagnostics import nearest
 from compiler.language.definitions import Suite
 from compiler.language.source import Tree
-from compiler.lower.context import Context
+from compiler.lower.context import Column, Context
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job, PlannedCell
+from compiler.plan.sharing import evaluations
 
 
 def report(context: Context, cells: Sequence[PlannedCell]) -> Job:
     """The table at the end. It runs with what there is, and marks what is missing."""
     study = context.study
     asked = context.tree.at(("study",))
-    named = {job for cell in cells for job in _evaluations(cell)}
+    named = {job for cell in cells for job in evaluations(cell)}
     scores = {job.id: job for job in context.workshop.unique_jobs() if job.id in named}
-    columns = dict.fromkeys(column for cell in cells for column in cell.after)
+    names = dict.fromkeys(column for cell in cells for column in cell.after)
     settings = {
         "study": study.study, "title": study.about, "axes": list(cells[0].axes), "confidence": study.evaluate.confidence,
-        "suites": [_suite(context, column) for column in columns], "cells": [_cell(cell) for cell in cells],
+        "suites": [_suite(context, context.columns[name]) for name in names], "cells": [_cell(cell) for cell in cells],
     }  # fmt: skip
     return context.workshop.make(
         Request(
@@ -33,11 +34,6 @@ def report(context: Context, cells: Sequence[PlannedCell]) -> Job:
     )  # fmt: skip
 
 
-def _evaluations(cell: PlannedCell) -> list[str]:
-    along = [job for point in cell.points for job in point.after.values()]
-    return [*cell.before.values(), *cell.after.values(), *along]
-
-
 def _cell(cell: PlannedCell) -> dict[str, Any]:
     points = [{"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after)} for p in cell.points]
     return {
@@ -46,19 +42,15 @@ def _cell(cell: PlannedCell) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _suite(context: Context, column: str) -> dict[str, Any]:
+def _suite(context: Context, column: Column) -> dict[str, Any]:
     """A column: the suite's tasks, and which of them measure what a domain trains."""
-    name, _, own = column.partition(".")
-    if name not in context.study.evaluate.suites:  # a suite's own name may have dots
-        name, own = next((s, column.removeprefix(f"{s}.")) for s in context.study.evaluate.suites if column.startswith(s))
-        own = "" if own == name else own
-    suite = context.catalog.get(Suite, name, context.tree.at(("evaluate", "suites")))
-    _check_held_out(context, name, suite)
-    domains = [own] if own else [] if suite.domains == "cell" else list(suite.domains)
+    suite = column.found
+    _check_held_out(context, column.suite, suite)
+    domains = [column.own] if column.own else list(suite.domains)
     tasks = domains or list(suite.settings.get("tasks", []))
     held_out = {task: [d for d, named in suite.held_out.items() if task in named] for task in tasks}
     held_out = {task: found for task, found in held_out.items() if found}
-    return {"name": column, "tasks": tasks, "domain": domains[0] if len(domains) == 1 else None, "held_out": held_out}
+    return {"name": column.name, "tasks": tasks, "domain": domains[0] if len(domains) == 1 else None, "held_out": held_out}
 
 
 def _check_held_out(context: Context, name: str, suite: Suite) -> None:

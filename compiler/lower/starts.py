@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compiler.diagnostics import Position, spec_error
+from compiler.fitness.models import Model, of_teacher
 from compiler.language.definitions import Pretrain, Teacher
 from compiler.language.source import PathKey, Tree
 from compiler.lower.context import Context
@@ -19,13 +20,14 @@ def hub_or_pretrained(context: Context, name: str, scale: str, asked: Position |
     if start.pretrain:
         return _pretrain(context, name, scale, start.pretrain)
     at = context.catalog.at("scales", scale, ("starts", name))
-    return _fetch(context, f"{name}_{scale}", (start.hub, start.revision), at, context.weights(scale), {"prompt": start.prompt})
+    model, given = context.model(name, scale), {"prompt": start.prompt}
+    return _fetch(context, f"{name}_{scale}", (start.hub, start.revision), at, model, given)
 
 
 def teacher(context: Context, name: str, dataset: str) -> Job:
     """A teacher's checkpoint."""
     found = context.catalog.get(Teacher, name, context.catalog.at("datasets", dataset, ("traces", "model")))
-    return _fetch(context, name, (found.hub, found.revision), context.catalog.at("teachers", name), None, {})
+    return _fetch(context, name, (found.hub, found.revision), context.catalog.at("teachers", name), of_teacher(name, found), {})
 
 
 def listed_rows(context: Context, section: str, name: str, path: PathKey, domains: Sequence[str]) -> dict[str, Job]:
@@ -72,13 +74,13 @@ def _pretrain(context: Context, name: str, scale: str, made: Pretrain) -> Job:
             id=f"pretrain/{name}_{scale}", kind="pretrain", backend="native", what="pretrain", inputs=inputs,
             settings=context.below("scales", scale, (*path, "settings")), resources=made.resources,
             whose=f"start {name} of scale {scale}", asked=context.catalog.at("scales", scale, path),
-            weights=context.weights(scale),
+            model=context.model(name, scale),
         )
     )  # fmt: skip
 
 
 def _fetch(
-    context: Context, name: str, hub_model: tuple[str | None, str | None], at: Position, weights: float | None,
+    context: Context, name: str, hub_model: tuple[str | None, str | None], at: Position, model: Model | None,
     given: Mapping[str, Any],
 ) -> Job:  # fmt: skip
     """A hub model at a revision."""
@@ -89,6 +91,6 @@ def _fetch(
     return context.workshop.make(
         Request(
             id=f"fetch/{name}", kind="fetch", backend="native", what="fetch", settings=settings, resources="cpu",
-            whose=f"model {hub}", asked=at, given=given, weights=weights,
+            whose=f"model {hub}", asked=at, given=given, model=model,
         )
     )  # fmt: skip

@@ -105,7 +105,6 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
             resources=algorithm.resources, inputs={"start": model, "data": data.job}, cell=cell.labels,
             whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
             given={**grader(context, step.source), "prompt": context.prompt(cell)}, cost=cost,
-            weights=context.weights(cell.scale),
         )
     )  # fmt: skip
     return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
@@ -164,13 +163,11 @@ def readable(context: Context, trained: Training, step: int | None) -> Job:
     kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter"), READABLE: ("pick", "run")}
     kind, name = kinds[made.output]
     inputs = {"start": trained.start} if kind == "merge" else {}
-    made_of = context.weights((made.cell or {}).get("scale"))
     return context.workshop.make(
         Request(
             id=f"{kind}/{trained.name}" + ("" if step is None else f".step{step}"), kind=kind, what=kind,
             backend=made.backend if kind == "convert" else "native", resources="cpu", cell=made.cell,
             inputs={**inputs, name: made}, whose="checkpoint", asked=trained.asked, output=READABLE, given={"step": step},
-            weights=made_of,
         )
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from compiler import backends
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
+from compiler.fitness.models import Model
 from compiler.language.definitions import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
@@ -28,18 +29,21 @@ MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
 
-# Who gives a value that no definition sets.
-GIVERS: Mapping[str, str] = {
-    "prompt": "the cell's start", "grader": "the cell's domain", "domain": "the cell's domain", "tasks": "the suite's domains",
-    "suite": "the study's suites", "step": "who reads the checkpoint", "type": "the dataset", "format": "the trainer's backend",
-    "devices": "the cluster's resources", "report_to": "the study's tracking", "keep": "who reads the checkpoints",
+# What a value is that no definition sets: handed to whatever backend asks for it by name.
+GIVEN: Mapping[str, str] = {
+    "grader": "the domain's grader", "prompt": "the start's prompt", "suite": "the suite's name",
+    "tasks": "the suite's domains",
+    "type": "the dataset's type", "format": "the backend that trains on it", "domain": "the domain's name",
+    "step": "what begins from this checkpoint, or measures it", "devices": "the GPUs of the job's resources, or 1",
+    "report_to": "the study's tracking",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Request:
     """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
-    say to whatever backend asks for it; `cost` counts what the settings come to, once they are right."""
+    say to whatever backend asks for it; `cost` counts what the settings come to, once they are right; `model` is what a job
+    makes from nothing."""
 
     id: str
     kind: str
@@ -56,17 +60,16 @@ class Request:
     output: str | None = None
     inputs_required: bool = True
     cost: Callable[[Mapping[str, Any]], Cost] | None = None
-    weights: float | None = None
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the values of a job come from: trees that know their layers, and what was given to whom asked for it."""
+    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says."""
 
     settings: Tree
     execution: Tree
     resources: Tree
-    given: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Workshop:
     _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
 
     def make(self, request: Request) -> Job:
@@ -111,10 +115,11 @@ class Workshop:
         execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
         execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
         examined = self._examine(request, part, settings, execution)
-        right = examined and not self.wrong
-        job = self._rendered(request, part, examined, settings, resources) if examined and right else _unrendered(request, part)
-        twin = self._by_fingerprint.setdefault(job.fingerprint, job) if not self.wrong else job
-        self.jobs[request.id] = twin
+        if examined is None or self.wrong:
+            self.jobs[request.id] = _unrendered(request, part)
+            return self.jobs[request.id]
+        job = self._rendered(request, part, examined, settings, resources)
+        twin = self.jobs[request.id] = self._by_fingerprint.setdefault(job.fingerprint, job)
         if twin.settings != job.settings:
             raise RuntimeError(f"the config of {part.backend}'s {part.what} leaves out what {twin.id} and {job.id} differ in")
         if twin is job:
@@ -151,14 +156,15 @@ class Workshop:
                 message = f"backend '{job.backend}' keeps no intermediate checkpoints of '{job.what}'"
                 self.wrong.append(Diagnostic(at, message, "begin from, and measure, final checkpoints only"))
                 continue
+            if self.wrong:
+                continue
             places: dict[PathKey, Position] = {("keep",): next(iter(steps.values()))}
             kept = Tree(self.cluster_at.file, {"keep": sorted(steps)}, places, places).labelled("what reads its checkpoints")
             known = self.sources[name]
             execution = merged(known.execution, kept)
-            if not self.wrong:
-                self.wrong += part.check_rules(known.settings, execution, f"training {job.name}")
+            self.wrong += part.check_rules(known.settings, execution, f"training {job.name}")
             self.sources[name] = replace(known, execution=execution)
-            changed[name] = replace(job, execution=execution.data, cost=_cost_with(job, len(steps)))
+            changed[name] = replace(job, execution=execution.data)
         self.jobs = {asked: changed.get(job.id, job) for asked, job in self.jobs.items()}
 
     def has_part(self, backend: str, what: str) -> bool:
@@ -167,7 +173,7 @@ class Workshop:
 
     def _sources(self, request: Request, settings: Tree, execution: Tree) -> Sources:
         place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
-        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), GIVERS)
+        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"))
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
@@ -199,12 +205,13 @@ class Workshop:
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
         cost = request.cost(examined.settings) if request.cost else None
         self.costs.update({request.id: cost} if cost else {})
+        self.models.update({request.id: request.model} if request.model else {})
         return Job(
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
-            output=output, code=code, settings=examined.settings, provenance=provenance(settings, GIVERS), config=config,
+            output=output, code=code, settings=examined.settings, provenance=provenance(settings, GIVEN), config=config,
             execution=examined.execution, resources=resources, environment=part.environment,
-            cost=job_cost(cost, resources, output, request.weights),
+            cost=job_cost(cost, resources),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
 
@@ -228,12 +235,6 @@ def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:
     inputs = {name: job.fingerprint for name, job in request.inputs.items()}
     given = {name: value for name, value in request.given.items() if name in taken}
     return request.settings.data, request.execution.data, inputs, given, request.output
-
-
-def _cost_with(job: Job, kept: int) -> dict[str, Any]:
-    """What a training takes that keeps so many intermediate checkpoints, too."""
-    storage = job.cost.get("storage")
-    return {**job.cost, "storage": storage and storage * (1 + kept)}
 
 
 def _edge(name: str, made: Job, *, required: bool) -> Edge:

@@ -52,7 +52,9 @@ def _training_row(job: Job) -> dict[str, Any]:
 def _memory(job: Job) -> str | None:
     """What a training likely takes of each of its GPUs, in GB of 10^9 bytes."""
     taken = job.cost.get("gpu_memory")
-    return None if taken is None else f"{float(taken) / GB:.0f} GB"
+    if taken is None or not job.resources["gpus"]:
+        return None
+    return "under 1 GB" if taken < GB else f"{float(taken) / GB:.0f} GB"
 
 
 def _kinds(plan: Plan) -> list[str]:

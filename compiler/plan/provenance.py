@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from compiler.language.source import Layer, PathKey, Tree
+from compiler.language.source import Layer, PathKey, Tree, leaves
 
 COMPILER = "the compiler"
 
@@ -20,7 +20,7 @@ def provenance(settings: Tree, given: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in settings.data.items():
         handed = name in given and (name,) not in settings.keys  # as a schema asked for it; no layer has it
-        paths = [path for path, _ in _leaves(value, (name,))]
+        paths = [path for path, _ in leaves(value, (name,))]
         labels = {path: given[name] if handed else owners.get(path, COMPILER) for path in paths}
         if len(set(labels.values())) == 1:
             found[str(name)] = labels[paths[0]]
@@ -33,7 +33,7 @@ def _owners(tree: Tree) -> dict[PathKey, str]:
     """The last layer that says something, for every path that any layer ends at."""
     found: dict[PathKey, str] = {}
     for layer in tree.sources():
-        found.update({path: layer.label or COMPILER for path, _ in _leaves(_said(layer), ())})
+        found.update({path: layer.label or COMPILER for path, _ in leaves(_said(layer))})
     return found
 
 
@@ -46,12 +46,3 @@ def _said(layer: Layer) -> Any:
             return {}
         data = data[step]
     return data
-
-
-def _leaves(value: Any, path: PathKey) -> Iterator[tuple[PathKey, Any]]:
-    """The values of nested mappings; lists and what is empty count as one."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, (*path, key))
-    else:
-        yield path, value

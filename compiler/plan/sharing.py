@@ -31,13 +31,13 @@ def shared_by_cells(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[s
 def needs(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[str, set[str]]:
     """Every job that each cell needs to be trained and measured, by cell."""
     parents = {job.id: [edge.job for edge in job.inputs] for job in jobs}
-    return {cell.id: _closure(measurements(cell), parents) for cell in cells}
+    return {cell.id: _closure([*evaluations(cell), cell.train], parents) for cell in cells}
 
 
-def measurements(cell: PlannedCell) -> list[str]:
-    """The jobs that a cell ends in."""
+def evaluations(cell: PlannedCell) -> list[str]:
+    """The jobs that measure a cell: its start, its last checkpoint, and those along the way."""
     along = [job for point in cell.points for job in point.after.values()]
-    return [*cell.before.values(), *cell.after.values(), *along, cell.train]
+    return [*cell.before.values(), *cell.after.values(), *along]
 
 
 def _closure(ends: Iterable[str], parents: Mapping[str, Sequence[str]]) -> set[str]:

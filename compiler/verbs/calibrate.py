@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from compiler.verbs import GENERATED, INCOMPLETE, OK
+from compiler.verbs import GENERATED, INCOMPLETE, OK, runtime
 
 ABOUT = "measure the pace of the trainings that are done, for the catalog"
 
@@ -27,9 +27,7 @@ for instance:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What `lethe calibrate` can be told."""
-    parser.add_argument("spec", type=Path, metavar="SPEC", help="the study, for example specs/phase1.yaml")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--store", type=Path, metavar="DIR", help="default: $LETHE_STORE, else the cluster's")
+    runtime.arguments(parser)
     parser.epilog = f"{HOW}\n{parser.epilog or ''}"
 
 

@@ -17,6 +17,13 @@ from compiler.verbs import GENERATED
 ROOT = Path(__file__).parents[2]
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What every question about a compiled study can be told."""
+    parser.add_argument("spec", type=Path, metavar="SPEC", help="the study, for example specs/phase1.yaml")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="default: $LETHE_STORE, else the cluster's")
+
+
 def command(verb: str, plan: Path, store: Path | None, as_json: bool) -> list[str]:
     """The words that ask the runtime about a compiled study."""
     words = [sys.executable, "-m", "runtime", verb, str(plan.absolute())]

@@ -74,19 +74,19 @@ def finished_report(spec: Path, name: str, store: Path | None) -> Mapping[str, A
 
 def _check_done(folder: Path, job: Job, spec: Path) -> None:
     from compiler.diagnostics import TreeError
+    from compiler.plan.results import made_as
 
-    marker = folder / "DONE.json"
-    if not marker.is_file():
+    made = made_as(folder)
+    if made is None:
         others = sorted(folder.parent.glob(f"{job.name}-*/DONE.json"))
         if others:
             raise TreeError(
                 f"{spec} was compiled differently when it ran: the store has {others[0].parent.name}, this plan makes "
                 f"{folder.name}. Run what changed (lethe status {spec}), or compile it as it was."
             )
-        raise TreeError(f"{spec} has no finished report: there is no {marker}. What is missing: lethe report {spec}")
-    made = _read_json(marker).get("fingerprint")
+        raise TreeError(f"{spec} has no finished report: there is no {folder}/DONE.json. What is missing: lethe report {spec}")
     if made != job.fingerprint:
-        raise TreeError(f"{folder} was made as {str(made)[:12]}, this plan's is {job.fingerprint[:12]}: {spec} was compiled "
+        raise TreeError(f"{folder} was made as {made[:12]}, this plan's is {job.fingerprint[:12]}: {spec} was compiled "
                         f"differently then. Run it again.")  # fmt: skip
 
 

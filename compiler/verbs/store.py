@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from compiler.diagnostics import TreeError
 from compiler.diff.toll import Made
 from compiler.plan.plan import SHORT, Plan
+from compiler.plan.results import made_as
 
 
 def store_of(plan: Plan, named: Path | None) -> Path:
@@ -28,15 +28,4 @@ def store_of(plan: Plan, named: Path | None) -> Path:
 
 def finished(store: Path, asked: Iterable[Made]) -> frozenset[Made]:
     """Those of the results whose done-marker is there and carries their fingerprint."""
-    return frozenset(
-        (job, print_) for job, print_ in asked if marked(store / f"{job}-{print_[:SHORT]}" / "DONE.json") == print_
-    )
-
-
-def marked(marker: Path) -> str | None:
-    """The fingerprint that a done-marker carries; None where there is no readable one."""
-    try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        return str(found["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return frozenset((job, print_) for job, print_ in asked if made_as(store / f"{job}-{print_[:SHORT]}") == print_)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compiler.diagnostics import TreeError
 from compiler.plan.plan import SHORT, Job, Plan
-from compiler.verbs.store import marked
+from compiler.plan.results import made_as
 
 LIVE = ("running", "queued", "waiting")
 _LOST = ("failed", "cancelled")
@@ -79,7 +79,7 @@ def _done(store: Path, names: Iterable[str]) -> dict[str, set[str]]:
     for kind in {name.partition("/")[0] for name in wanted}:
         for folder in (store / kind).glob(f"*-{'[0-9a-f]' * SHORT}"):
             name = f"{kind}/{folder.name[: -SHORT - 1]}"
-            print_ = marked(folder / "DONE.json") if name in wanted else None
+            print_ = made_as(folder) if name in wanted else None
             if print_:
                 found.setdefault(name, set()).add(print_)
     return found

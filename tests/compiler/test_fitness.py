@@ -68,6 +68,7 @@ def test_the_studys_teacher_of_64_gb_is_too_much_for_a_partition_of_48_gb(tmp_pa
         ({"cpus": 16}, "partition 'main' of mila gives one user 8 CPUs; resources 'train' ask for 16"),
         ({"gpus": 4}, "partition 'main' of mila gives one user 2 GPUs; resources 'train' ask for 4"),
         ({"partition": "mian"}, "cluster 'mila' has no partition 'mian'"),
+        ({"gpu": "a10l"}, "cluster 'mila' has no GPU 'a10l'"),
     ],
 )
 def test_what_a_partition_does_not_give_is_a_mistake_of_the_class_that_asks(
@@ -75,7 +76,7 @@ def test_what_a_partition_does_not_give_is_a_mistake_of_the_class_that_asks(
 ) -> None:
     (said,) = wrong(tmp_path, mila(resources={"train": asked}))
     assert (said.message, written(said).rstrip(",")) == (message, json.dumps(next(iter(asked.values()))))
-    assert said.suggestion == ("main" if "partition" in asked else None)
+    assert said.suggestion == {"partition": "main", "gpu": "a100l"}.get(next(iter(asked)))
 
 
 def test_a_class_that_no_job_uses_may_ask_for_anything(tmp_path: Path) -> None:

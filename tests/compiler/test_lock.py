@@ -192,11 +192,13 @@ def test_a_locked_commit_takes_the_place_of_the_branch_and_is_part_of_the_finger
     after = {job["id"]: job for job in hub.compile()["jobs"]}
     fetched = after["fetch/base_hub"]
     assert fetched["settings"]["revision"] == fetched["config"]["revision"] == HERE
-    assert fetched["provenance"] == {"hub": f"model {SMALL}", "revision": "lock toy.lock", "prompt": "the cell's start"}
+    assert fetched["provenance"] == {"hub": f"model {SMALL}", "revision": "lock toy.lock", "prompt": "the start's prompt"}
     assert {name for name in after if after[name]["fingerprint"] != before[name]["fingerprint"]} == descendants(
         after, {"fetch/base_hub"}
     )
     assert not any(SMALL in warning for warning in hub.plan()["warnings"])
+    assert {name: job["cost"] for name, job in after.items()} == {name: job["cost"] for name, job in before.items()}
+    assert all(job["cost"]["node_memory"] for job in after.values() if job["kind"] == "train")
     told = hub.lethe("explain", "specs/toy.yaml", "fetch/base_hub", "revision").out
     assert re.search(f"holds +{HERE} +lock toy.lock", told) and re.search(f"replaced +main +model {SMALL}", told)
 

@@ -30,11 +30,11 @@ from tests.compiler.project import DATA, REPOSITORY
 SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|scales|suites|clusters)"
 
 # Keys that are no words of the language, as whoever writes them chooses them: what definitions are called where they are
-# defined, shell variables, a site's own partitions and GPUs, scales that something was measured on, axes that bundle settings,
+# defined, shell variables, a site's own partitions and GPUs, axes that bundle settings,
 # and what one part of a backend takes under any name.
 FREE = re.compile(
     rf"{SECTION}/[^/]+"
-    r"|.*/(starts|environments|resources|exports|partitions|gpus|hours|pace)/[^/]+"
+    r"|.*/(starts|environments|resources|exports|partitions|gpus)/[^/]+"
     r"|axes/bundles|axes/bundles/[^/]+"
     r"|.*/settings/(mixture|tasks|metrics|columns|limits)/[^/]+"
 )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from compiler.lower.workshop import GIVERS
+from compiler.lower.workshop import GIVEN
 from compiler.plan.canonical import canonical_text, plain
 from compiler.plan.plan import VERSION, read_plan
 from tests.compiler.project import REPOSITORY, Project
@@ -164,8 +164,8 @@ def test_each_layer_that_sets_something_is_named(project: Project) -> None:
     assert first["lr"] == "axis lr" and first["steps"] == "axis pace, slow"
     assert first["weight_decay"] == "rule 'gentler'" and last["weight_decay"] == "algorithm grpo"
     assert first["max_length"] == "domain sums" and last["max_prompt_tokens"] == "domain sums"
-    assert last["grader"] == "the cell's domain" and last["adapter"] == "adapter low"
-    assert found["evaluate/base_nano.harm"]["suite"] == "the study's suites"
+    assert last["grader"] == "the domain's grader" and last["adapter"] == "adapter low"
+    assert found["evaluate/base_nano.harm"]["suite"] == "the suite's name"
     assert found["prepare/sums"]["source"] == "domain sums"
 
 
@@ -193,7 +193,7 @@ def test_it_is_what_explain_says(shared: Project) -> None:
         for value in told:
             said, name = value["chain"][-1], value["field"].removeprefix("settings.")
             label = job["provenance"].get(name) or job["provenance"][name.split(".")[0]]
-            assert label == (said["source"] if said["file"] else GIVERS[name.split(".")[0]]), (job["id"], name)
+            assert label == (said["source"] if said["file"] else GIVEN[name.split(".")[0]]), (job["id"], name)
 
 
 def test_every_setting_has_one_and_none_names_a_place(shared: Project) -> None:
