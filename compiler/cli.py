@@ -16,7 +16,7 @@ from compiler.verbs import BUG, OK, USER_ERROR
 
 VERBS = (
     "validate", "compile", "diff", "ls", "explain", "lock", "canary",
-    "simulate", "select", "status", "report", "calibrate", "schema",
+    "simulate", "select", "status", "report", "calibrate", "env", "schema",
 )  # fmt: skip
 
 HELP = """\
@@ -32,6 +32,7 @@ A day with it:
   lethe explain  specs/phase1.yaml on_rl_math_base_4b lr       where a value comes from
   lethe status   specs/phase1.yaml     what is done, running, failed
   lethe report   specs/phase1.yaml     the table, with what is still missing
+  lethe env check verl --cluster mila  whether what is installed is what is locked
 """
 
 EXIT_CODES = """\

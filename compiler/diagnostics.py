@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 WIDEST = 120  # characters of a source line in a message
+MOST_WORDS = 200  # that a hint lists
 
 
 @dataclass(frozen=True, order=True)
@@ -116,7 +117,7 @@ def spec_error(position: Position, message: str, hint: str = "") -> SpecError:
 
 
 def nearest(name: str, valid: Iterable[str], said: Iterable[str] = ()) -> Hint:
-    """A hint that names the valid word nearest to `name`, or all of them when none is near.
+    """A hint that names the valid word nearest to `name`, or all of them when none is near and they are not too many.
 
     `said` are the words that are there already: of two that are near, the other one is meant.
     """
@@ -126,6 +127,8 @@ def nearest(name: str, valid: Iterable[str], said: Iterable[str] = ()) -> Hint:
         found = difflib.get_close_matches(name, near, n=1, cutoff=0.0 if slips else 0.6)
         if found:
             return Hint(f"did you mean '{found[0]}'?", found[0])
+    if len(words) > MOST_WORDS:
+        return Hint(f"{len(words)} words are valid here, and none is like it")
     return Hint(f"valid here: {', '.join(words)}" if words else "")
 
 

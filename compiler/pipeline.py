@@ -17,7 +17,7 @@ from compiler.language.study import Tracking
 from compiler.lock.file import Locked, read_lock
 from compiler.lower import lower
 from compiler.lower.amend import Amendment
-from compiler.lower.workshop import Sources
+from compiler.lower.sources import Sources
 from compiler.output.emit import emit
 from compiler.plan.plan import Plan
 
@@ -60,4 +60,5 @@ def compiled_with(
     layers = (*((lock.amendment(),) if lock else ()), *amendments)
     plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix(), layers)
     cluster = read.catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
-    return Compiled(plan, emit(plan, cluster, study.tracking), workshop.sources, cluster, study.tracking, lock)
+    files = emit(plan, cluster, study.tracking, workshop.sources)
+    return Compiled(plan, files, workshop.sources, cluster, study.tracking, lock)

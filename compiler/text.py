@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from typing import Any
@@ -73,3 +74,33 @@ def shell_word(value: Any) -> str:
 def shell_expanded(value: Any) -> str:
     """`value` in double quotes, where `$NAME` and `${NAME}` are meant to be expanded and nothing else is."""
     return '"' + re.sub(r'["`\\]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r"\\\g<0>", str(value)) + '"'
+
+
+def toml_text(value: Any) -> str:
+    """A mapping as TOML: its own values, then a table for each mapping in it. Raises ValueError for null, which TOML lacks."""
+    return "\n".join(_toml_lines(value, ())).strip("\n") + "\n"
+
+
+def _toml_lines(table: dict[str, Any], path: tuple[str, ...]) -> list[str]:
+    own = [f"{_toml_key(key)} = {_toml_value(item)}" for key, item in table.items() if not isinstance(item, dict)]
+    inner = [line for key, item in table.items() if isinstance(item, dict) for line in _toml_lines(item, (*path, key))]
+    heading = ["", f"[{'.'.join(map(_toml_key, path))}]"] if path and (own or not inner) else []
+    return [*heading, *own, *inner]
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None:
+        raise ValueError("TOML has no null: leave the key out")
+    if isinstance(value, str):
+        return re.sub(r"[^ -~]", _yaml_escape, json.dumps(value, ensure_ascii=False))
+    return yaml_flow(value)

@@ -80,21 +80,23 @@ def _do(arguments: Namespace) -> int:
             return execute(arguments.list, arguments.study, arguments.generated, arguments.store, arguments.done)
         case "warm":
             return _serve(arguments.socket)
-        case verb:
-            _bracket(verb, arguments.contract)
-    return 0
+        case _:
+            return _bracket(arguments)
 
 
-def _bracket(verb: str, contract: Path) -> None:
+def _bracket(arguments: Namespace) -> int:
     from runtime import bracket
 
-    match verb:
+    match arguments.verb:
+        case "launch":
+            return bracket.launch(arguments.contract, arguments.command, marked=arguments.marked)
         case "begin":
-            bracket.begin(contract)
+            bracket.begin(arguments.contract, marked=arguments.marked)
         case "finish":
-            bracket.finish(contract)
+            bracket.finish(arguments.contract)
         case kind:
-            bracket.run(kind, contract)
+            bracket.run(kind, arguments.contract)
+    return 0
 
 
 def _serve(socket: str) -> int:
@@ -110,7 +112,7 @@ def _serve(socket: str) -> int:
 
 
 def _parser() -> ArgumentParser:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from argparse import REMAINDER, ArgumentParser, RawDescriptionHelpFormatter
 
     parser = ArgumentParser(
         prog="python -m runtime",
@@ -122,12 +124,18 @@ def _parser() -> ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     about = {name: kind["about"] for name, kind in manifest()["kinds"].items() if not kind.get("external")}
     about |= {
+        "launch": "do a job by another program: begin, the command, finish; signals reach the command",
         "begin": "check the inputs of a job that another program does",
         "finish": "check that program's output and write the done-marker",
     }
     for name, text in about.items():
         verb = verbs.add_parser(name, help=text, description=text)
+        if name in ("launch", "begin"):
+            marked = "finish only if the command left its mark (python -m runtime.launch.marked COMMAND)"
+            verb.add_argument("--marked", action="store_true", help=marked)
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
+        if name == "launch":
+            verb.add_argument("command", nargs=REMAINDER, metavar="COMMAND", help="with its arguments")
     whole = {
         "status": "count a study's jobs by state; list what failed, with its log",
         "table": "compare a study's scores, before and after; name what is missing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from runtime.job import write_json
 CONFIG = "adapter_config.json"
 
 
-def save_adapter(model: PeftModel, tokenizer: Any, folder: Path) -> None:
-    """Write a `checkpoint.adapter`: the adapter's weights and config, and the tokenizer; no word of where the start lay."""
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+def save_adapter(model: PeftModel, tokenizer: Any, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write a `checkpoint.adapter`: the adapter's weights and config, and the tokenizer; no word of where the start lay.
+
+    `weights` are all of the model's, where it holds only a part of them itself.
+    """
+    more: dict[str, Any] = {} if weights is None else {"state_dict": dict(weights)}
+    model.save_pretrained(str(folder), save_embedding_layers=False, **more)
     (folder / "README.md").unlink(missing_ok=True)
     written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     write_json(folder / CONFIG, {**written, "base_model_name_or_path": None})

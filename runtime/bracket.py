@@ -1,7 +1,7 @@
 """What stands around every job: a check of its inputs before it, a check of its output and the done-marker after it.
 
-`run` brackets a native job in one process. A job that another program does (torchrun, VeRL) has `begin` before it and
-`finish` after it, in processes of their own.
+`run` brackets a native job in one process, `launch` one that another program does (torchrun, VeRL), which it starts. `begin`
+and `finish` are its two halves, for scripts that start that program themselves.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from runtime import markers, steps, twins
 from runtime.contract import Contract, guard, job_of, load
-from runtime.errors import JobError
+from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
+from runtime.launch import attempt, child
 from runtime.manifest import manifest
 
 # What an artifact's folder must hold: of each group, at least one of the patterns.
@@ -32,6 +34,7 @@ CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "checkpoint.adapter": (("adapter_config.json",), ("adapter_model.safetensors",)),
     "checkpoint.shards": (("latest_checkpointed_iteration.txt",),),
     "scores": (("scores.json",), ("items.jsonl",)),
+    "environment": (("installed.json",),),
     "report": (("report.html",), ("report.json",), ("report.txt",)),
 }
 
@@ -52,43 +55,80 @@ def run(kind: str, path: Path) -> None:
     _close(contract, facts, round(time.monotonic() - start, 3))
 
 
-def begin(path: Path) -> None:
-    """Check the inputs of a job that another program does, and make its output folder."""
+def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
+    """Do a job by a command, between `begin` and `finish`; signals reach the command. Returns the exit code.
+
+    Raises EndedEarly when a signal ended it and there is a checkpoint to go on from.
+    """
+    if not begin(path, marked=marked):
+        return 0
+    ending = child.run(command)
+    if ending.code == 0:
+        finish(path)
+    elif ending.told and (saved := _saved(_open(path))) is not None:
+        when = f"saved last at {saved:%Y-%m-%d %H:%M:%S}"
+        raise EndedEarly(
+            f"{ending.told.name} ended it (exit code {ending.code}), {when}: run it again, and it goes on from there"
+        )
+    return ending.code
+
+
+def begin(path: Path, *, marked: bool = False) -> bool:
+    """Check the inputs of a job that another program does, and make its output folder; False where it is done already.
+
+    With `marked`, `finish` wants a mark that the program itself left (runtime/launch/attempt.py).
+    """
     contract = _open(path)
     if _already_done(contract):
-        return
+        return False
     guard(contract)
     contract.out.mkdir(parents=True, exist_ok=True)
     if contract.output_type == "checkpoint.shards":
-        from runtime import verl_checkpoint
+        from runtime.verl import checkpoint
 
-        verl_checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
+        checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
     if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
         steps.step_folder(contract.inputs["shards"], step)
+    saved = _saved(contract)
+    attempt.begin(contract.out, saved.timestamp() if saved else None, marked=marked)
+    return True
 
 
 def finish(path: Path) -> None:
-    """Check what that program left, and write the done-marker."""
+    """Check what that program left, and write the done-marker, with the time since `begin`."""
     contract = _open(path)
     if not _already_done(contract):
         guard(contract)
-        _close(contract, _gathered(job_of(contract), contract.output_type), None)
+        attempt.check(contract.job, contract.out)
+        facts = _gathered(job_of(contract), contract.output_type)
+        began = attempt.read(contract.out)
+        _close(contract, facts, began.seconds if began else None)
+        attempt.close(contract.out)
+
+
+def _saved(contract: Contract) -> datetime | None:
+    """When a training by another program last saved what it can go on from; None where there is nothing."""
+    if contract.output_type != "checkpoint.shards":
+        return None
+    from runtime.verl import checkpoint
+
+    return checkpoint.saved_at(contract.out)
 
 
 def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
     """The facts of what another program left, made into the artifact that its type promises."""
     if output_type == "checkpoint.shards":
-        from runtime import verl_checkpoint
+        from runtime.verl import checkpoint
 
-        return verl_checkpoint.close(job)
+        return checkpoint.close(job)
     if output_type == "scores":
         from runtime import lm_eval_results
 
         return lm_eval_results.collect(job)
     if job.kind == "convert":
-        from runtime import verl_adapter
+        from runtime.verl import adapter
 
-        return verl_adapter.merge(job.out)
+        return adapter.merge(job.out)
     return {}
 
 
@@ -156,6 +196,7 @@ def _close(contract: Contract, facts: Mapping[str, Any], seconds: float | None) 
             facts=facts,
             seconds=seconds,
             finished=markers.now(),
+            environment=contract.environment,
         ),
     )
 

@@ -7,6 +7,7 @@ to the store, the path of the config to the study's generated folder, which is t
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ VERSION = 1
 class Contract:
     """What one job reads, writes and must be. Paths are absolute; `code` is the version its kind was compiled for.
 
-    `steps` are those whose checkpoints other jobs need, beside the last one.
+    `steps` are those whose checkpoints other jobs need, beside the last one. `environment` is where it runs, with the hash of
+    the lock of what is installed there, null where nothing says.
     """
 
     job: str
@@ -37,6 +39,7 @@ class Contract:
     output_type: str
     out: Path
     steps: tuple[int, ...]
+    environment: Mapping[str, str | None]
 
 
 def load(path: Path, store: Path) -> Contract:
@@ -69,6 +72,7 @@ def _contract(fields: Mapping[str, Any], path: Path, store: Path) -> Contract:
         output_type=fields["output"]["type"],
         out=store.absolute() / fields["output"]["path"],
         steps=tuple(fields["output"].get("steps", ())),
+        environment=fields.get("environment", {}),
     )
 
 
@@ -91,8 +95,10 @@ def job_of(contract: Contract) -> Job:
 
 
 def _config(path: Path) -> Mapping[str, Any]:
-    import yaml
-
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise JobError(f"{sys.prefix} has no PyYAML, which every job needs: install the environment's lock again") from error
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

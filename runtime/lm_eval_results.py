@@ -33,6 +33,7 @@ def collect(job: Job) -> Mapping[str, Any]:
         found = list(_items(job.out / RAW, task, metric, results))
         scores[task] = _sum_up(task, metric, found, results)
         items += [{name: value for name, value in item.items() if name != "prompt_hash"} for item in found]
+    (job.out / "checkpoint").unlink(missing_ok=True)  # the script's link to the model
     write_rows(job.out / "items.jsonl", items)
     write_json(job.out / "scores.json", {"suite": wanted["suite"], "version": wanted["version"], "tasks": scores})
     return {task: score["accuracy"] for task, score in scores.items()}

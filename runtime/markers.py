@@ -1,9 +1,11 @@
 """The done-marker: `DONE.json`, written last, atomically, into the folder of an artifact that met its contract.
 
-    {"lethe": 1, "job": …, "kind": …, "type": …, "fingerprint": …, "facts": {…}, "seconds": 8.2, "finished": "2026-…Z"}
+    {"lethe": 1, "job": …, "kind": …, "type": …, "fingerprint": …, "facts": {…}, "seconds": 8.2, "finished": "2026-…Z",
+     "environment": {"name": "verl", "lock": "02e1…"}}
 
-`facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, or null when Lethe
-did not time it.
+`facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, with that of earlier ones
+where another program went on from their checkpoints (runtime/launch/attempt.py), or null when Lethe did not time it. `environment` says where it ran, with the hash of the lock of what was installed there; it is null in
+markers of old.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class Marker:
     facts: Mapping[str, Any]
     seconds: float | None
     finished: str
+    environment: Mapping[str, str | None] | None = None
 
 
 def read(folder: Path) -> Marker | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,10 @@ def load_model(folder: Path, device: torch.device | None = None) -> Any:
     return model.to(where).eval()
 
 
-def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a `checkpoint.hf`: what `save_pretrained` writes for the model and its tokenizer."""
+def save_checkpoint(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write a `checkpoint.hf`: what `save_pretrained` writes for the model, or for these `weights` of it, and its tokenizer."""
     logging.disable_progress_bar()
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
 
 

@@ -7,15 +7,13 @@ neighbours nor the batch size (up to rounding in the logits).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache
-
-from runtime.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,12 @@ class Sample:
     finished: bool
 
 
-def check_engine(config: Mapping[str, Any]) -> None:
-    """Raise JobError when the config asks for an engine that this runtime does not have."""
-    engine = config.get("engine", "transformers")
-    if engine != "transformers":
-        raise JobError(f"engine: this runtime has no {engine!r}, only 'transformers'; use backend 'native' for this job")
-
-
 def item_seed(seed: int, *names: str | int) -> int:
     """A seed (63 bits) for one item of a job: a hash of the job's seed and whatever names the item."""
     digest = hashlib.sha256("\0".join(map(str, (seed, *names))).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-@torch.inference_mode()
 def sample(
     model: Any,
     tokenizer: Any,
@@ -63,15 +53,31 @@ def sample(
     Prompts of like length share a batch, left-padded to its longest; at temperature 0 the seeds decide nothing.
     """
     encoded: list[list[int]] = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
-    samples: dict[int, Sample] = {}
+    ends = _end_tokens(model, tokenizer)
+    return [_finish(tokens, tokenizer, ends) for tokens in sample_tokens(model, tokenizer, encoded, seeds, decoding, on_batch)]
+
+
+@torch.inference_mode()
+def sample_tokens(
+    model: Any,
+    tokenizer: Any,
+    encoded: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    decoding: Decoding,
+    on_batch: Callable[[int], None] = lambda done: None,
+) -> list[list[int]]:
+    """The new tokens behind each prompt in tokens, in order: up to and with the end token, or as many as there may be."""
+    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
+    ends = _end_tokens(model, tokenizer)
+    found: dict[int, list[int]] = {}
     for start in range(0, len(order), decoding.batch):
         chosen = order[start : start + decoding.batch]
         draws = _uniforms([seeds[index] for index in chosen], decoding)
         for index, tokens in zip(chosen, _decode(model, tokenizer, [encoded[i] for i in chosen], draws, decoding), strict=True):
-            samples[index] = _finish(tokens, tokenizer, _end_tokens(model, tokenizer))
-        on_batch(len(samples))
-    return [samples[index] for index in range(len(prompts))]
+            ended = next((place + 1 for place, token in enumerate(tokens) if token in ends), len(tokens))
+            found[index] = tokens[:ended]
+        on_batch(len(found))
+    return [found[index] for index in range(len(encoded))]
 
 
 def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -121,9 +127,9 @@ def _decode(
 
 
 def _finish(tokens: Sequence[int], tokenizer: Any, ends: frozenset[int]) -> Sample:
-    length = next((index for index, token in enumerate(tokens) if token in ends), len(tokens))
-    text = tokenizer.decode(tokens[:length], skip_special_tokens=True)
-    return Sample(text=text.strip(), finished=length < len(tokens))
+    finished = bool(tokens) and tokens[-1] in ends
+    text = tokenizer.decode(tokens[:-1] if finished else tokens, skip_special_tokens=True)
+    return Sample(text=text.strip(), finished=finished)
 
 
 def _pad_left(encoded: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -48,6 +48,14 @@ class State:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """The study whose report must be done before this one starts, its canary, and whether it is."""
+
+    study: str
+    done: bool
+
+
+@dataclass(frozen=True)
 class _Study:
     """What is known from files: the plan's jobs, the store, and the ledger's last entry by job and fingerprint."""
 
@@ -56,6 +64,7 @@ class _Study:
     store: Path
     jobs: Sequence[Mapping[str, Any]]
     entries: Mapping[tuple[str, str], ledger.Entry]
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,13 @@ def show(plan: Path, store: Path | None, as_json: bool) -> int:
             "lethe": 1,
             "study": study.name,
             "store": str(study.store),
+            "gate": asdict(study.gate) if study.gate else None,
             "counts": {state: counts[state] for state in STATES},
             "jobs": [asdict(item) for item in states],
         }
         print(json.dumps(document, indent=1))
     else:
-        print("\n".join([*table(study.name, states), *details(states)]))
+        print("\n".join([*table(study.name, states), *_waits(study.gate), *details(states)]))
     return 0 if all(item.state == "done" for item in states) else INCOMPLETE
 
 
@@ -96,7 +106,24 @@ def _read(path: Path, store: Path | None) -> _Study:
         raise JobError(f"{path}: not a plan ({error}); compile the study again") from error
     folder = folder_of(path, written, store)
     entries = ledger.latest(ledger.read(ledger.path_of(folder, name)))
-    return _Study(name, executor == "slurm", folder, jobs, entries)
+    return _Study(name, executor == "slurm", folder, jobs, entries, _gate(path, plan.get("gate"), folder))
+
+
+def _gate(path: Path, name: str | None, store: Path) -> Gate | None:
+    """How the study is doing that this one waits for, whose plan lies beside this one's."""
+    if name is None:
+        return None
+    try:
+        found = json.loads((path.parent.parent / name / "plan.json").read_text(encoding="utf-8"))
+        (report,) = [job for job in found["jobs"] if job["kind"] == "report"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JobError(f"this study waits for {name}, whose plan cannot be read ({error}); compile the study again") from error
+    return Gate(name, markers.is_done(store / f"{report['id']}-{report['fingerprint'][:12]}", report["fingerprint"]))
+
+
+def _waits(gate: Gate | None) -> list[str]:
+    """What to say of the study that this one waits for."""
+    return [] if gate is None or gate.done else [f"nothing starts before {gate.study} has succeeded; see lethe status --canary"]
 
 
 def states_of(study: _Study) -> list[State]:

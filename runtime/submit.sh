@@ -5,6 +5,7 @@
 #   submit JOB FINGERPRINT [steps N...] [after P...] [ended P...]
 #                                                   one job: it starts when all P of `after` succeeded and all of `ended` ended;
 #                                                   it is done when its done-marker and the checkpoints of all steps N are there
+#   gate STUDY                                      nothing of the plan starts before that study's report is done
 #   close_plan                                      submits what is neither done nor under way, or runs it here
 #
 # The sourcing script sets study, executor (slurm or local), store, root, here, and may set kill_on_invalid_dep=yes.
@@ -27,6 +28,7 @@ kill_on_invalid_dep=${kill_on_invalid_dep:-no}
 dry_run=no assume_yes=no force=no ledger=''
 total=0 done_count=0 adopted_count=0 new_count=0
 lock='' id='' dependency='' exported=''
+gate='' gate_job='' gate_fingerprint='' gate_name='' gate_id=''
 jobs=() todo=() held=() new_ids=()
 declare -A fingerprint_of=() name_of=() after_of=() ended_of=() steps_of=() is_done=()  # by job; name_of: Slurm's, unique
 declare -A id_of=() is_new=()                                                       # by job, in this run
@@ -141,12 +143,53 @@ close_plan() {
             todo+=("$job")
         fi
     done
+    [[ ${#todo[@]} -eq 0 || -z $gate ]] || pass_gate
     if [[ ${#todo[@]} -eq 0 ]]; then
         say "nothing to do: $total jobs are done"
     elif [[ $executor == slurm ]]; then
         run_on_slurm
     else
         run_here
+    fi
+}
+
+# ---- the gate -----------------------------------------------------------------------------------------------------------
+
+gate() {        # gate STUDY: that study is compiled beside this one; its last line submits its report
+    local word job print script=$here/../$1/submit_all.sh
+    gate=$1
+    [[ -r $script ]] || fail 1 "$study waits for $gate, and that is not compiled: there is no $script" \
+        'Compile the study again.'
+    while read -r word job print _; do
+        [[ "$word $job" != 'submit report/'* ]] || gate_job=$job gate_fingerprint=$print
+    done <"$script"
+    [[ -n $gate_job ]] || fail 1 "$script submits no report" 'Compile the study again.'
+    gate_name=$gate.${gate_job/\//.}.${gate_fingerprint:0:8}
+}
+
+is_past_gate() { [[ -e $store/$gate_job-${gate_fingerprint:0:12}/DONE.json ]]; }
+
+pass_gate() {   # submits the gate's study, or runs it here, unless its report is done
+    local options=()
+    ! is_past_gate || return 0
+    [[ $dry_run == no ]] || options+=(--dry-run)
+    [[ $assume_yes == no ]] || options+=(--yes)
+    [[ $force == no ]] || options+=(--force)
+    say "$study waits for $gate, which comes first:"
+    LETHE_STORE=$store bash "$here/../$gate/submit_all.sh" "${options[@]}" ||
+        fail 1 "$gate could not be submitted, or did not succeed; its message is above" "Nothing of $study was started."
+    [[ $executor == slurm || $dry_run == yes ]] || is_past_gate ||
+        fail 1 "$gate ended, and its report is not done" "Nothing of $study was started."
+}
+
+find_gate() {   # sets $gate_id, the Slurm id of the gate's report, unless that is done; after read_queue
+    [[ -n $gate ]] && ! is_past_gate || return 0
+    if is_active "$gate_name"; then
+        gate_id=${queued_id[$gate_name]}
+    elif [[ $dry_run == yes ]]; then
+        gate_id="{$gate_job}"
+    else
+        fail 1 "$gate is submitted, and Slurm knows no job $gate_name" 'Run this again.'
     fi
 }
 
@@ -221,6 +264,7 @@ run_on_slurm() {
     scrub_environment
     read_ledger
     read_queue
+    find_gate
     if [[ $dry_run == yes ]]; then
         show_plan
         return
@@ -262,7 +306,7 @@ read_queue() {  # one question to Slurm: which of our names does it know, and ho
         fail 1 'squeue could not tell what is queued already; its message is above' 'Nothing was submitted. Run this again later.'
     fi
     while IFS='|' read -r number name state reason waits_for comment; do
-        [[ $name == "$study."* && ($comment == "$store" || -n ${ledger_knows[$number]:-}) ]] || continue
+        [[ ($name == "$study."* || $name == "${gate_name:-$study.}") && ($comment == "$store" || -n ${ledger_knows[$number]:-}) ]] || continue
         [[ ${queued_id[$name]:-0} -lt $number ]] || continue
         queued_id[$name]=$number queued_state[$name]=$state queued_reason[$name]=$reason queued_dependency[$name]=$waits_for
     done <<<"$lines"
@@ -357,6 +401,7 @@ find_dependency() { # find_dependency JOB: sets $dependency; a parent that is do
     for parent in ${ended_of[$1]}; do
         [[ -n ${is_done[$parent]:-} ]] || any+=":${id_of[$parent]}"
     done
+    [[ -n $ok || -n $any || -z $gate_id ]] || ok=:$gate_id   # what waits for nothing else would start before the gate
     dependency=${ok:+afterok$ok}${any:+${ok:+,}afterany$any}
 }
 

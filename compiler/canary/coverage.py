@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compiler.backends import TEMPLATES, environment
+from compiler.backends import environment, template_name
 from compiler.output.emit import config_text, script
 from compiler.pipeline import Compiled
 from compiler.plan.plan import Job, PlannedCell
@@ -76,7 +76,7 @@ def _traced(work: Callable[[], object]) -> set[tuple[str, int]]:
         file = frame.f_code.co_filename
         if not file.endswith(".j2"):
             return None
-        name = names.setdefault(file, Path(file).relative_to(TEMPLATES).as_posix())
+        name = names.setdefault(file, template_name(Path(file)))
         found.add((name, frame.f_lineno))
         return trace
 

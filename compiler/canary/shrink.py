@@ -19,7 +19,6 @@ ITEMS = 8  # questions of a task
 BATCHES = 4  # of questions to sample, since some answers are not kept and a batch must be full
 
 FIRST = Point(step=1)
-SUFFIX = "-canary"
 
 
 def shrunk(jobs: Iterable[Job]) -> Amendment:
@@ -63,8 +62,8 @@ def small(read: Spec) -> Spec:
     evaluate = study.evaluate.model_copy(update={"checkpoints": _first(study.evaluate.checkpoints)})
     changed = study.model_copy(
         update={
-            "study": study.study + SUFFIX, "about": f"Canary of {study.study}: {study.about}", "match": [], "budget": Budget(),
-            "evaluate": evaluate,
+            "study": study.its_canary, "canary": False, "about": f"Canary of {study.study}: {study.about}", "match": [],
+            "budget": Budget(), "evaluate": evaluate,
         }
     )  # fmt: skip
     models = {key: _small_definition(model) for key, model in catalog.models.items()}

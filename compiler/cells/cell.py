@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.diagnostics import Position
+from compiler.language.source import PathKey, Tree
 from compiler.language.study import ADAPTER, NAMED
+
+
+def inside(tree: Tree, path: PathKey, value: Any) -> Tree | None:
+    """The places of what is in the mapping `value`, which stands at `path`; None for what is no mapping."""
+    return tree.below(path) if isinstance(value, Mapping) else None
 
 
 @dataclass(frozen=True)
 class Override:
     """One setting that an axis or a rule gives to an algorithm of a cell, or with None to every one that takes it.
 
-    `position` is the setting's place, `at` that of what names the algorithm, `source` what it is in words.
+    `position` is the setting's place, `at` that of what names the algorithm, `source` what it is in words. Where the value is a
+    mapping, `inside` has the places of what is in it.
     """
 
     algorithm: str | None
@@ -23,6 +30,16 @@ class Override:
     position: Position
     at: Position
     source: str
+    inside: Tree | None = field(default=None, compare=False)
+
+    def tree(self) -> Tree:
+        """The setting as a mapping of its own."""
+        at: dict[PathKey, Position] = {(self.setting,): self.position}
+        values, keys = dict(at), dict(at)
+        if self.inside:
+            values |= {(self.setting, *path): place for path, place in self.inside.values.items() if path}
+            keys |= {(self.setting, *path): place for path, place in self.inside.keys.items() if path}
+        return Tree(self.position.file, {self.setting: self.value}, values, keys, self.source)
 
 
 @dataclass(frozen=True)

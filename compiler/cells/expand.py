@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from compiler.cells.cell import Cell, Expansion, Override, default_name, same, text
+from compiler.cells.cell import Cell, Expansion, Override, default_name, inside, same, text
 from compiler.cells.origin import chosen
 from compiler.cells.rules import Draft, apply_rules
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
@@ -119,16 +119,18 @@ def _axis_overrides(study: Study, tree: Tree, draft: Draft) -> Iterable[Override
         if isinstance(values, list):
             place = next((n for n, known in enumerate(values) if same(known, value)), None)
             at = tree.at(("axes", axis) if place is None else ("axes", axis, place))
-            yield _override(axis, value, at, key_at, f"axis {axis}")
+            own = None if place is None else inside(tree, ("axes", axis, place), value)
+            yield _override(axis, value, at, key_at, f"axis {axis}", own)
         else:
             for setting, inner in values[value].items():
                 path: PathKey = ("axes", axis, value, setting)
-                yield _override(setting, inner, tree.key_at(path), tree.key_at(path), f"axis {axis}, {value}")
+                place_of = inside(tree, path, inner)
+                yield _override(setting, inner, tree.key_at(path), tree.key_at(path), f"axis {axis}, {value}", place_of)
 
 
-def _override(setting: str, value: Any, position: Position, at: Position, source: str) -> Override:
+def _override(setting: str, value: Any, position: Position, at: Position, source: str, places: Tree | None) -> Override:
     algorithm, dot, own = setting.partition(".")
-    return Override(algorithm if dot else None, own if dot else setting, value, position, at, source)
+    return Override(algorithm if dot else None, own if dot else setting, value, position, at, source, places)
 
 
 def _check_names(cells: Sequence[Cell], tree: Tree) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from compiler.cells.cell import Override, RuleEffect, same, text
+from compiler.cells.cell import Override, RuleEffect, inside, same, text
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import Rule, Study
@@ -120,4 +120,5 @@ def _overrides(rule: Rule, tree: Tree, number: int) -> Iterable[Override]:
         path: PathKey = ("rules", number, "to", algorithm)
         for setting, value in settings.items():
             source = f"rule '{rule.name}'"
-            yield Override(algorithm, setting, value, tree.key_at((*path, setting)), tree.key_at(path), source)
+            at = tree.key_at((*path, setting)), tree.key_at(path)
+            yield Override(algorithm, setting, value, *at, source, inside(tree, (*path, setting), value))

@@ -18,7 +18,7 @@ ABSENT = "(absent)"
 SHORT = 12  # hex digits of a fingerprint that are shown
 
 _DECISIVE = ("kind", "backend", "what", "code", "output")
-_RUN = ("environment", "execution", "resources")
+_RUN = ("environment", "lock", "after", "execution", "resources")
 # What else a job has (its cost, its cell) follows from these, or changes nothing that is run.
 _REST = tuple(
     f.name for f in fields(Job) if f.name not in {*_DECISIVE, *_RUN, "id", "settings", "config", "inputs", "fingerprint"}

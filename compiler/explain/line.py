@@ -12,14 +12,16 @@ from typing import Any, Literal, get_args, get_origin
 
 from compiler import backends
 from compiler.diagnostics import Position, TreeError
+from compiler.explain.configs import default_of, uncited
 from compiler.explain.perturb import Decided, deciding
 from compiler.explain.pieces import COUNTED, Piece, Scene, pieces
-from compiler.explain.values import Said, Value, told, values_of
+from compiler.explain.values import Value, told, values_of
 from compiler.language.catalog import Catalog
 from compiler.language.definitions import Cluster
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study, Tracking
 from compiler.language.validation import Strict
+from compiler.lower.sources import Said
 from compiler.output.emit import SUMS, dispatcher
 from compiler.pipeline import Compiled
 from compiler.select.grammar import SelectionError, no_such
@@ -73,19 +75,22 @@ class Origins:
         return self.catalog.get(Cluster, self.study.cluster, self.tree.at(("cluster",)))
 
 
-def spec_of(file: Path) -> tuple[Path, str]:
-    """The spec that a generated file comes from, and the file's path below its study's folder. Raises SelectionError."""
+def spec_of(file: Path) -> tuple[Path, str, str]:
+    """The spec that a generated file comes from, the file's path below its study's folder, and the study: the spec's own, or
+    its canary. Raises SelectionError."""
     for folder in file.parents:
         if (folder / "plan.json").is_file():
-            return _spec(folder / "plan.json"), file.relative_to(folder).as_posix()
+            spec, study = _spec(folder / "plan.json")
+            return spec, file.relative_to(folder).as_posix(), study
     raise SelectionError(
         f"{file} is in no study's generated folder\n  hint: name a file below generated/STUDY, such as its PLAN.md"
     )
 
 
-def _spec(plan: Path) -> Path:
+def _spec(plan: Path) -> tuple[Path, str]:
     try:
-        return Path(json.loads(plan.read_text(encoding="utf-8"))["spec"])
+        found = json.loads(plan.read_text(encoding="utf-8"))
+        return Path(found["spec"]), str(found["study"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TreeError(f"{plan} is not a plan: {error}. Compile the study again.") from error
 
@@ -111,10 +116,11 @@ def explain_line(origins: Origins, file: Path, path: str, number: int) -> Line:
     text = lines[number - 1]
     if path == SUMS:
         return Line(str(file), number, text, edited, (_hash_of(text, str(file.parent)),), (), "")
-    scene = Scene(origins.compiled.plan, origins.cluster, origins.study.tracking)
+    scene = Scene(origins.compiled.plan, origins.cluster, origins.study.tracking, origins.compiled.sources)
     found = [(piece, decided) for piece in pieces(scene, path, files[path], number - 1) for decided in _decided(piece)]
     values = [(decided.presence_only, _value(origins, piece, decided)) for piece, decided in found]
-    template = _template(pieces(scene, path, files[path], number - 1)[0].templates, text)
+    piece = pieces(scene, path, files[path], number - 1)[0]
+    template = default_of(piece, files[path], number - 1) or _template(piece.templates, uncited(piece, text))
     return Line(
         str(file), number, text, edited, tuple(value for presence, value in values if not presence),
         tuple(value for presence, value in values if presence), template,
@@ -154,7 +160,7 @@ MADE: Mapping[str, str] = {
     "cost": "counted from settings, rows, time limit and weights",
     "train": "the job that makes the cell's final checkpoint", "before": "the job that measures the cell's start",
     "after": "the job that measures the cell's final checkpoint", "points": "the jobs that measure checkpoints on the way",
-    "trained": "the domain's definition",
+    "trained": "the domain's definition", "lock": "the files of the environment's lock, hashed",
 }  # fmt: skip
 
 
@@ -178,6 +184,8 @@ def _of_job(origins: Origins, piece: Piece, path: PathKey, value: Any) -> tuple[
         return (_axis(origins, str(path[1]), value),)
     if path[0] == "inputs" and len(path) > 1 and piece.scene.job:
         return (Said(f"job {piece.scene.job.inputs[int(path[1])].job}", None, value),)
+    if path[0] == "after":
+        return (Said("the job's environment, which is tried out before", None, value),)
     return (Said(MADE.get(str(path[0]), "the planner"), None, value),)
 
 
@@ -195,7 +203,8 @@ def _of_study(origins: Origins, root: str, path: PathKey, value: Any, named: Pat
         chain = _said(origins.catalog.trees["clusters", origins.study.cluster], named)
         return chain or (Said("default", None, value),)
     made = {"spec": "the file that was compiled", "cells": "the axes and the rules", "jobs": "what the cells need",
-            "warnings": "what compiling warns of", "axes": "the study's axes"}  # fmt: skip
+            "warnings": "what compiling warns of", "axes": "the study's axes",
+            "gate": "whether the study waits for its canary"}  # fmt: skip
     if name == "rules" and path[1:]:
         rule = origins.study.rules[int(path[1])]
         return (Said(f"rule '{rule.name}'", origins.tree.at(("rules", *path[1:3])), value),)
@@ -223,7 +232,7 @@ def _said(tree: Tree, path: PathKey) -> tuple[Said, ...]:
 
 def _template(names: Sequence[str], line: str) -> str:
     """The only line of the templates that a line can come from; where there are several, or none, the one template."""
-    texts = {name: (backends.TEMPLATES / name).read_text(encoding="utf-8").splitlines() for name in names}
+    texts = {name: backends.template_file(name).read_text(encoding="utf-8").splitlines() for name in names}
     written = [(f"templates/{name}:{number}", text.strip()) for name in names for number, text in enumerate(texts[name], 1)]
     same = [place for place, text in written if text == line.strip()]
     fitting = same or [place for place, text in written if _fits(text, line.strip())]

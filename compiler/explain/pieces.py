@@ -9,8 +9,9 @@ from typing import Any
 
 from compiler import backends
 from compiler.diagnostics import Position
-from compiler.language.definitions import Cluster, Environment
+from compiler.language.definitions import Cluster, Installation
 from compiler.language.study import Tracking
+from compiler.lower.sources import Sources
 from compiler.output import emit
 from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
 
@@ -18,20 +19,20 @@ HOW_RUN = ("settings", "execution")
 JOB_FIELDS: Mapping[str, Sequence[str]] = {
     "config": (*HOW_RUN, "id", "kind", "cell"),
     "script": (*HOW_RUN, "resources", "id", "output", "inputs", "fingerprint"),
-    "contract": ("id", "kind", "cell", "code", "output", "inputs", "fingerprint", "execution"),
-    "submit_all.sh": ("id", "inputs", "fingerprint", "execution"),
+    "contract": ("id", "kind", "cell", "code", "output", "inputs", "fingerprint", "execution", "environment", "lock"),
+    "submit_all.sh": ("id", "inputs", "fingerprint", "execution", "after"),
     "PLAN.md": ("id", "inputs", "fingerprint", "resources", "cost"),
     "plan.json": (
         *HOW_RUN, "resources", "id", "kind", "backend", "what", "cell", "inputs", "output", "code", "environment", "cost",
-        "fingerprint",
+        "fingerprint", "lock", "after",
     ),
 }  # fmt: skip
 PLAN_FIELDS: Mapping[str, Sequence[str]] = {
     "script": ("study", "store"),
     "contract": ("study",),
-    "submit_all.sh": ("study", "executor", "store", "jobs"),
+    "submit_all.sh": ("study", "executor", "store", "jobs", "gate"),
     "PLAN.md": ("study", "about", "spec", "cluster", "warnings", "rules", "axes", "cells", "jobs"),
-    "plan.json": ("study", "about", "spec", "cluster", "executor", "store", "warnings", "rules", "axes"),
+    "plan.json": ("study", "about", "spec", "cluster", "executor", "store", "warnings", "rules", "axes", "gate"),
 }
 CLUSTER_FIELDS: Mapping[str, Sequence[str]] = {
     "script": ("account", "gpu_request"), "submit_all.sh": ("kill_on_invalid_dep",),
@@ -46,6 +47,7 @@ class Scene:
     plan: Plan
     cluster: Cluster
     tracking: Tracking
+    sources: Mapping[str, Sources]
     job: Job | None = None
     cell: PlannedCell | None = None
 
@@ -68,7 +70,7 @@ def pieces(scene: Scene, path: str, text: str, index: int) -> list[Piece]:
         return [_in_plan(scene, lines, index)]
     jobs: list[Job | None] = [*_jobs_of(scene.plan, kind, path, lines[index])]
     cell = next((cell for cell in scene.plan.cells if f"- {cell.id}" == lines[index]), None)
-    return [_piece(replace(scene, job=job, cell=cell), kind, index) for job in jobs or [None]]
+    return [_piece(replace(scene, job=job, cell=cell), kind, path, index) for job in jobs or [None]]
 
 
 def kind_of(path: str) -> str:
@@ -83,25 +85,42 @@ def kind_of(path: str) -> str:
 def _jobs_of(plan: Plan, kind: str, path: str, line: str) -> list[Job]:
     """The jobs that a line is about; of the jobs of a kind, one for each way to run them."""
     if kind in ("config", "script", "contract"):
-        name = path.partition("/")[2].rpartition(".")[0]
-        return [job for job in plan.jobs if job.id == name]
+        return [job for job in plan.jobs if _end(job, path) in ("yaml", "json", "sh", *_part_of(job).more)]
     words = line.replace("|", " ").split()
     named = [job for job in plan.jobs if (words[:1] in ([job.id], [job.name]) and job.kind == "train") or job.id in words[:2]]
     alike = {json.dumps([job.kind, job.resources]): job for job in reversed(plan.jobs)}
     return named or [job for job in plan.jobs if job in alike.values() and line.startswith(f"| {job.kind} |")]
 
 
-def _piece(scene: Scene, kind: str, index: int) -> Piece:
+def _end(job: Job, path: str) -> str | None:
+    """What stands behind the job's name in a file's; None for a file of another job."""
+    name = path.partition("/")[2]
+    return name[len(job.id) + 1 :] if name.startswith(f"{job.id}.") else None
+
+
+def _part_of(job: Job) -> backends.Part:
+    return backends.part(job.backend, job.what, Position(job.id))
+
+
+def _piece(scene: Scene, kind: str, path: str, index: int) -> Piece:
     data, job = _data(scene, kind), scene.job
+    sources = scene.sources.get(job.id) if job else None
+
+    end = (_end(job, path) if job else None) or "yaml"
+
+    def config(now: Scene) -> str:
+        laid = emit.laid_out(_of(now.job))
+        return laid.more[end] if end in laid.more else laid.text(sources)
+
     renders: Mapping[str, Callable[[Scene], str]] = {
-        "config": lambda now: emit.config_text(_of(now.job)),
-        "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, emit.config_text(_of(now.job))),
+        "config": config,
+        "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, config(now)),
         "contract": lambda now: json.dumps(emit.contract(now.plan, _of(now.job)), indent=1) + "\n",
         "submit_all.sh": lambda now: emit.submit_all(now.plan, now.cluster),
         "PLAN.md": lambda now: emit.plan_page(now.plan),
     }
     render = renders[kind]
-    return Piece(scene, data, lambda data: render(_again(scene, data)), index, _templates(kind, job))
+    return Piece(scene, data, lambda data: render(_again(scene, data)), index, _templates(kind, job, end))
 
 
 def _of(job: Job | None) -> Job:
@@ -110,12 +129,12 @@ def _of(job: Job | None) -> Job:
     return job
 
 
-def _templates(kind: str, job: Job | None) -> tuple[str, ...]:
+def _templates(kind: str, job: Job | None, end: str) -> tuple[str, ...]:
     """The templates that a file comes from, below `templates/`."""
     if job is None or kind in ("submit_all.sh", "PLAN.md"):
         return (f"{kind}.j2",)
-    part = backends.part(job.backend, job.what, Position(job.id))
-    found = {"config": (part.config.name,), "script": ("job.sh.j2", part.launch.name)}.get(kind, ())
+    part = _part_of(job)
+    found = {"config": (part.more.get(end, part.config).name,), "script": ("job.sh.j2", part.launch.name)}.get(kind, ())
     return tuple(name for name in found if name)
 
 
@@ -161,8 +180,7 @@ def _item(scene: Scene, section: str, number: int, index: int) -> Piece:
 def _with_config(job: Job, like: Job) -> Job:
     """The job with the config that its settings come to in the backend of `like`, every execution value blank."""
     part = backends.part(like.backend, like.what, Position(job.id))
-    text = part.render_config(job.settings, dict.fromkeys(part.takes("execution")))
-    return replace(job, config=backends.parse_config(text))
+    return replace(job, config=part.config_of(job.settings, dict.fromkeys(part.takes("execution"))))
 
 
 # ---- data, and back -------------------------------------------------------------------------------------------------
@@ -190,12 +208,12 @@ def _again(scene: Scene, data: Mapping[str, Any]) -> Scene:
     job = _job(scene.job, data["job"]) if scene.job and "job" in data else scene.job
     cell = _cell(scene.cell, data["cell"]) if scene.cell and "cell" in data else scene.cell
     plan = _plan(scene, data.get("plan", {}), job, cell)
-    return Scene(plan, _cluster(scene, data), Tracking.model_construct(**data.get("tracking", {})), job, cell)
+    return Scene(plan, _cluster(scene, data), Tracking.model_construct(**data.get("tracking", {})), scene.sources, job, cell)
 
 
 def _job(job: Job, data: Mapping[str, Any]) -> Job:
     edges = tuple(Edge(**edge) for edge in data["inputs"]) if "inputs" in data else job.inputs
-    return replace(job, **{**data, "inputs": edges})
+    return replace(job, **{**data, "inputs": edges, "after": tuple(data.get("after", job.after))})
 
 
 def _cell(cell: PlannedCell, data: Mapping[str, Any]) -> PlannedCell:
@@ -221,6 +239,6 @@ def _as_many(items: tuple[Any, ...], number: int | None) -> tuple[Any, ...]:
 def _cluster(scene: Scene, data: Mapping[str, Any]) -> Cluster:
     own = dict(data.get("cluster", {}))
     if scene.job and "environment" in data:
-        changed = {scene.job.environment: Environment.model_construct(**data["environment"])}
+        changed = {scene.job.environment: Installation.model_construct(**data["environment"])}
         own["environments"] = {**scene.cluster.environments, **changed}
     return scene.cluster.model_copy(update=own)

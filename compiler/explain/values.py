@@ -13,24 +13,14 @@ from compiler.columns import aligned
 from compiler.diagnostics import Position
 from compiler.language.definitions import Resources
 from compiler.language.source import Tree, leaves
-from compiler.lower.workshop import GIVEN, Sources
+from compiler.lower.sources import Said, Sources, chain
 from compiler.plan.plan import Job, Plan, PlannedCell, graph
-from compiler.plan.provenance import COMPILER
 from compiler.select.grammar import no_such
 from compiler.select.offer import evaluations, members
 from compiler.text import yaml_flow
 
 GROUPS = ("settings", "execution", "resources")
 LONGEST = 70  # characters of a value in a line
-
-
-@dataclass(frozen=True)
-class Said:
-    """What one layer says of a value, and where; `place` is None for what the compiler itself adds."""
-
-    source: str
-    place: Position | None
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -76,25 +66,9 @@ def values_of(job: Job, sources: Sources) -> list[Value]:
         tree: Tree = getattr(sources, group)
         for path, value in leaves(getattr(job, group)):
             field = (group, *map(str, path))
-            chain = _chain(tree, field, value)
-            found.append(Value(job.id, field, value, about(job, field), chain, _names(job, chain)))
+            said = chain(tree, field, value)
+            found.append(Value(job.id, field, value, about(job, field), said, _names(job, said)))
     return found
-
-
-def _chain(tree: Tree, field: tuple[str, ...], value: Any) -> tuple[Said, ...]:
-    """What the layers of a job's tree say; what is in none of them was given, or is a default."""
-    group, name = field[:2]
-    if (name,) in tree.keys or name not in GIVEN:
-        said = tuple(Said(label or COMPILER, _place(at), found) for label, at, found in tree.chain(field[1:]))
-        if said:
-            return said
-    if group == "resources":
-        return (Said("the definition that asks for resources" if name == "class" else "default", None, value),)
-    return (Said(GIVEN.get(name, COMPILER), None, value),)
-
-
-def _place(at: Position) -> Position | None:
-    return at if at.line else None
 
 
 def _names(job: Job, chain: Iterable[Said]) -> frozenset[str]:

@@ -16,8 +16,10 @@ from compiler.fitness.models import Model
 from compiler.plan.plan import Job
 
 PROCESS = 2.5 * GB  # a Python process with torch and a CUDA context, on the host; measured ones have 2 to 3 GB
-REPLICATED = ("trl",)  # backends that hold all of the training's state on every GPU; the others divide it
-REFERRING = ("dpo", "sdft", "npo", "alternate_dpo", "undial", "rmu")  # trainers that compare with a frozen or averaged copy
+REPLICATED = (
+    "trl",
+)  # backends that hold all of the training's state on every GPU unless told `sharding`; the others divide it
+REFERRING = ("dpo", "npo", "alternate_dpo", "undial", "rmu")  # trainers that compare with a frozen or averaged copy
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,14 @@ class Need:
         return sum(self.gpu.values())
 
 
-def need(job: Job, model: Model, gpu_memory: float | None) -> Need | None:
-    """The memory of a job that reads or trains a model; None for other jobs. `gpu_memory` is that of one GPU, in bytes."""
+def need(job: Job, model: Model, gpu_memory: float | None, teacher: Model | None = None) -> Need | None:
+    """The memory of a job that reads or trains a model; None for other jobs. `gpu_memory` is that of one GPU, in bytes.
+
+    `teacher` is the other model that a training learns from, where there is one and its size is known.
+    """
     if job.kind == "train":
-        return _training(job, model, gpu_memory or 0.0)
+        own = _training(job, model, gpu_memory or 0.0)
+        return _beside(job, own, teacher) if teacher else own
     if job.backend == "vllm":
         return _sampling(job, model, gpu_memory or 0.0)
     if job.kind in ("generate", "evaluate"):
@@ -70,7 +76,8 @@ def _training(job: Job, model: Model, gpu_memory: float) -> Need:
     The least is what either phase takes when the other one has given everything back that it can.
     """
     state, gpus = _state(job, model), _gpus(job)
-    shards = 1 if job.backend in REPLICATED else gpus
+    whole = job.backend in REPLICATED and job.execution.get("sharding") in (None, "none")
+    shards = 1 if whole else gpus
     shared = float(job.execution.get("gpu_memory_utilization") or 0) * gpu_memory  # vLLM's, in training from samples
     offload = bool(job.execution.get("offload"))
     parts = {
@@ -80,6 +87,19 @@ def _training(job: Job, model: Model, gpu_memory: float) -> Need:
     kept = 0.0 if offload else (state.weights + state.moments + state.reference) / gpus  # while vLLM samples
     least = max(state.whole / gpus, kept + shared)
     return Need({name: size for name, size in parts.items() if size}, least, _training_node(job, model, state))
+
+
+def _beside(job: Job, own: Need, teacher: Model) -> Need:
+    """A training's memory with its teacher's: on GPUs of the teacher's own, the fuller of both kinds; else on every GPU."""
+    alone = int(job.execution.get("teacher_devices") or 0)
+    each = SINGLE if job.settings.get("teacher_precision") == "float32" else HALF
+    weights = each * teacher.parameters / int(job.execution.get("teacher_tensor_parallel") or 1)
+    node = own.node + each * teacher.parameters
+    if not alone:
+        return Need({**own.gpu, "teacher": weights}, own.gpu_least + weights / _gpus(job), node)
+    theirs = Need({"teacher": weights}, weights, node)
+    gpu = own.gpu if own.gpu_whole >= theirs.gpu_whole else theirs.gpu
+    return Need(gpu, max(own.gpu_least, theirs.gpu_least), node)
 
 
 def _state(job: Job, model: Model) -> _State:
@@ -96,6 +116,8 @@ def _state(job: Job, model: Model) -> _State:
 
 
 def _refers(job: Job) -> bool:
+    if job.what == "sdft":
+        return bool(job.settings.get("teacher") != "student")  # else the student is its own
     return job.what in REFERRING or (job.what == "grpo" and job.settings.get("kl_coef", 0) > 0)
 
 
@@ -121,14 +143,14 @@ def row_tokens(settings: Mapping[str, Any]) -> int | None:
 
 def _micro_rows(job: Job) -> int:
     """Rows that pass through a GPU together; a preference is two."""
-    rows = job.settings["batch_size"] * job.settings.get("group_size", 1)
+    rows = job.settings["batch_size"] * job.settings.get("group_size", job.settings.get("rollouts_per_prompt", 1))
     micro = int(job.execution.get("micro_batch_size") or max(1, rows // _gpus(job)))
     return micro * (2 if any(edge.type == "dataset.preference" for edge in job.inputs) else 1)
 
 
 def _training_node(job: Job, model: Model, state: _State) -> float:
     """Every process reads the whole model first; later vLLM's engines keep their weights there while the trainer works."""
-    gpus = _gpus(job)
+    gpus = -(-_gpus(job) // int(job.resources["nodes"]))
     reading = (1 + gpus) * PROCESS + gpus * (state.weights + state.reference)
     parallel = job.execution.get("tensor_parallel")
     if not parallel:
@@ -136,7 +158,7 @@ def _training_node(job: Job, model: Model, state: _State) -> float:
     # The driver, and for each GPU a trainer, a server of vLLM's and its engine; and the workers of data and of rewards.
     processes = 1 + 3 * gpus + 2 * int(job.execution.get("workers") or 0)
     asleep: float = gpus / parallel * HALF * model.parameters
-    moved = state.weights + state.moments if job.execution.get("offload") else 0.0
+    moved = (state.weights + state.moments) / int(job.resources["nodes"]) if job.execution.get("offload") else 0.0
     return max(reading, processes * PROCESS + asleep + moved)
 
 
@@ -161,7 +183,8 @@ def _sampling_room(job: Job, model: Model) -> float:
 
 
 def _gpus(job: Job) -> int:
-    return max(1, int(job.resources["gpus"]))
+    """GPUs that share a job's work, but for those that a teacher has for itself."""
+    return max(1, int(job.resources["nodes"] * job.resources["gpus"]) - int(job.execution.get("teacher_devices") or 0))
 
 
 def share(job: Job) -> float:

@@ -42,7 +42,8 @@ def _said(place: Place, job: Job, model: Model | None, taken: Need | None) -> It
 
 
 def _need(place: Place, job: Job, models: Mapping[str, Model]) -> Need | None:
-    return need(job, models[job.id], gpu_memory(place.cluster, job)) if job.id in models else None
+    teacher = next((models.get(edge.job) for edge in job.inputs if edge.name == "teacher"), None)
+    return need(job, models[job.id], gpu_memory(place.cluster, job), teacher) if job.id in models else None
 
 
 def _with_memory(job: Job, taken: Need | None) -> Job:

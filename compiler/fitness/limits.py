@@ -61,12 +61,13 @@ def _beyond(place: Place, name: str, asked: Resources) -> Iterator[Diagnostic]:
         message = f"{where} ends jobs after {caps.time}; resources '{name}' ask for {asked.time}"
         yield place.wrong(("resources", name, "time"), message, "ask for less time, or name another partition")
     hint = "ask for less, or name another partition"
+    times = f"{asked.nodes} x " if asked.nodes > 1 else ""
     for field, most, wanted in (("cpus", caps.cpus, asked.cpus), ("gpus", caps.gpus, asked.gpus)):
-        if most is not None and wanted > most:
-            message = f"{where} gives one user {most} {field.upper()[:3]}s; resources '{name}' ask for {wanted}"
+        if most is not None and asked.nodes * wanted > most:
+            message = f"{where} gives one user {most} {field.upper()[:3]}s; resources '{name}' ask for {times}{wanted}"
             yield place.wrong(("resources", name, field), message, hint)
-    if caps.mem is not None and asked.mem != "0" and size(asked.mem) > size(caps.mem):
-        message = f"{where} gives one user {caps.mem} of memory; resources '{name}' ask for {asked.mem}"
+    if caps.mem is not None and asked.mem != "0" and asked.nodes * size(asked.mem) > size(caps.mem):
+        message = f"{where} gives one user {caps.mem} of memory; resources '{name}' ask for {times}{asked.mem}"
         yield place.wrong(("resources", name, "mem"), message, hint)
 
 
@@ -103,7 +104,7 @@ def beyond_gpus(place: Place, job: Job, model: Model, found: Need) -> Iterator[D
         yield from _too_little_to_sample(place, job, model, found, of_each * share(job))
     elif found.gpu_least > of_each:
         needs = f"{job.what} of {model.name} needs {found.gpu_least / GB:.1f} GB on each GPU, however it is laid out"
-        has = f"resources '{resources['class']}' give {resources['gpus']} x {of_each / GB:g} GB"
+        has = f"resources '{resources['class']}' give {resources['nodes'] * resources['gpus']} x {of_each / GB:g} GB"
         hint = "ask for more GPUs or larger ones, train an adapter, or lower what the algorithm keeps (precision, offload)"
         yield place.wrong(("resources", resources["class"], "gpus"), f"{needs}; {has}", hint)
     elif found.gpu_whole > of_each:

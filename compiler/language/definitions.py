@@ -1,4 +1,5 @@
-"""What can be defined in a catalog: methods, algorithms, datasets, domains, scales, suites, clusters, each as a type."""
+"""What can be defined in a catalog, each as a type: methods, algorithms, datasets, domains, scales, suites, environments,
+clusters."""
 
 from __future__ import annotations
 
@@ -99,6 +100,8 @@ class Stage(Strict):
     """Settings of the algorithm, on top of its own and of the domain's."""
     init_from: Literal["final"] | Point = "final"
     """Which checkpoint of the training before it: its last, or an intermediate one."""
+    teacher: Annotated[Name, Refers("teachers")] | None = None
+    """With an algorithm that learns from another model: which of the catalog's teachers that is."""
     repeat: int = Field(default=1, ge=1)
     """So many times in a row; with traces of the model itself, sampled anew each time."""
 
@@ -330,9 +333,31 @@ class Suite(Strict):
     """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
 
 
-class Environment(Strict):
-    """What a job's shell loads before it runs."""
+Capability = Literal["gpu", "network", "flash_attn"]
+Python = Annotated[str, Field(pattern=r"^3\.[0-9]+$")]
+Module = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 
+
+class Environment(Strict):
+    """Packages that are installed together: a lock says which, in which versions."""
+
+    about: str
+    """One line on what it is for."""
+    python: Python
+    """The version of Python, such as 3.11."""
+    lock: list[str] = Field(min_length=1)
+    """Files of pinned requirements, seen from this file; together they are the lock."""
+    imports: list[Module] = Field(min_length=1)
+    """Modules that must import before anything runs in it."""
+    provides: list[Capability] = Field(default=[])
+    """What jobs can do in it, beside running on a CPU."""
+
+
+class Installation(Strict):
+    """A catalog's environment as a cluster has it: what a job's shell loads before it runs."""
+
+    environment: Annotated[Name, Refers("environments")] | None = None
+    """Which environment of the catalog it is; default: the one of its own name."""
     modules: list[str] = Field(default=[])
     """For `module load`, in this order."""
     activate: str | None = None
@@ -341,9 +366,13 @@ class Environment(Strict):
     """Variables to set."""
     unsets: list[Variable] = Field(default=[])
     """Variables to remove."""
+    provides: list[Capability] = Field(default=[])
+    """What jobs can do there that the catalog's environment does not promise, such as with a site's own flash-attn."""
+    without: list[Capability] = Field(default=[])
+    """What the catalog's environment promises and this place has not, such as the network on compute nodes."""
     files: list[str] = Field(default=[])
-    """Files that say what is installed in it, seen from the repository: pinned requirements, a container's image. `lethe lock`
-    records their hashes."""
+    """More files that say what is installed, such as a container's image, seen from the repository. `lethe lock` records their
+    hashes with those of the environment's own lock."""
 
 
 class Resources(Strict):
@@ -353,12 +382,14 @@ class Resources(Strict):
     """Slurm's partition; null: the site's default."""
     time: Time
     """The time limit, in one of Slurm's six forms."""
+    nodes: int = Field(default=1, ge=1)
+    """How many nodes, each with what follows."""
     cpus: int = Field(ge=1)
-    """CPUs a task."""
+    """CPUs of a node."""
     mem: Memory
-    """Memory of the node, with its unit."""
+    """Memory of a node, with its unit."""
     gpus: int = Field(default=0, ge=0)
-    """GPUs of the node."""
+    """GPUs of a node."""
     gpu: Word | None = None
     """The kind of GPU, by the site's name."""
 
@@ -413,7 +444,7 @@ class Cluster(Strict):
     """How much one user may store where the store is."""
     kill_on_invalid_dep: bool = False
     """Whether Slurm should cancel jobs whose dependency failed."""
-    environments: dict[Name, Environment]
+    environments: dict[Name, Installation]
     """What jobs' shells load; a backend names the one it runs in."""
     resources: dict[Name, Resources]
     """Classes of jobs."""
@@ -428,5 +459,6 @@ SECTIONS: Mapping[str, type[Strict]] = {
     "domains": Domain,
     "scales": Scale,
     "suites": Suite,
+    "environments": Environment,
     "clusters": Cluster,
 }

@@ -296,8 +296,15 @@ class Study(Strict):
     """What the whole plan may take."""
     tracking: Tracking = Tracking()
     """Where training curves go."""
+    canary: bool = False
+    """Whether nothing of the study starts before its canary (`lethe canary`) has succeeded in the same store."""
     define: dict[str, dict[Name, Any]] = Field(default={})
     """Definitions of the study's own, on top of the catalog's: section, name, definition (or `extends:` and what differs)."""
+
+    @property
+    def its_canary(self) -> str:
+        """The name of the study that its canary is."""
+        return f"{self.study}-canary"
 
     @classmethod
     def lacks(cls, data: Any) -> Iterator[tuple[str, str]]:

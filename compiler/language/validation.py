@@ -97,8 +97,10 @@ def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[
             yield Diagnostic(tree.at(path), f"the {where} lack {names}", hint)
     elif error.validator == "enum":
         valid = [str(v) for v in value]
-        message = f"'{_dotted(path)}' of the {where} cannot be {shown(instance)}"
-        yield Diagnostic(tree.at(path), message, nearest(str(instance), valid))
+        a_key = "propertyNames" in error.absolute_schema_path
+        message = f"'{_dotted(path)}' of the {where} cannot {'have' if a_key else 'be'} {shown(instance)}"
+        at = tree.key_at((*path, str(instance))) if a_key else tree.at(path)
+        yield Diagnostic(at, message, nearest(str(instance), valid))
     elif error.validator in _COMBINING:
         yield Diagnostic(tree.at(path), f"the {where} do not go together", str(schema.get("description", "")))
     else:

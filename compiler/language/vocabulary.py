@@ -184,7 +184,7 @@ def _trainer(catalog: Catalog, name: str) -> backends.Part | Diagnostic | None:
     model = catalog.models.get(("algorithms", name))
     if not isinstance(model, Algorithm):
         return None
-    path = ("trainer",) if model.trainer and (backends.TEMPLATES / "backends" / model.backend).is_dir() else ("backend",)
+    path = ("trainer",) if model.trainer and backends.folder_of(model.backend) else ("backend",)
     return _Place(catalog, "algorithms", name).part(model.backend, model.trainer or name, path)
 
 

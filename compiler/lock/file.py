@@ -24,7 +24,8 @@ Revisions = dict[str, dict[str, Commit]]
 
 
 class Lock(Strict):
-    """What a lock says: by hub name and by the revision that the spec asks for, the commit; by path, a file's sha256.
+    """What a lock says: by hub name and by the revision that the spec asks for, the commit; by path, a file's sha256; by the
+    cluster's environment, the sha256 of its lock.
 
     `unresolved` names what could not be locked where the lock was written, and why.
     """
@@ -34,6 +35,7 @@ class Lock(Strict):
     models: Revisions = Field(default={})
     datasets: Revisions = Field(default={})
     files: dict[str, Digest] = Field(default={})
+    environments: dict[str, Digest] = Field(default={})
     unresolved: dict[str, str] = Field(default={})
 
     def commit(self, pin: Pin) -> str | None:
@@ -84,7 +86,7 @@ def text_of(lock: Lock, spec: Path) -> str:
     """The lock as a file: keys sorted, so that the same lock is the same text."""
     data = {
         "lethe": VERSION, "study": lock.study, "models": _sorted(lock.models), "datasets": _sorted(lock.datasets),
-        "files": _sorted(lock.files), "unresolved": _sorted(lock.unresolved),
+        "files": _sorted(lock.files), "environments": _sorted(lock.environments), "unresolved": _sorted(lock.unresolved),
     }  # fmt: skip
     head = f"# Written by `lethe lock {spec.name}`, to be committed: what each moving name of the study stands for.\n"
     return head + yaml_block({key: value for key, value in data.items() if value != {}})

@@ -27,11 +27,12 @@ def locked(plan: Plan, cluster: Cluster, before: Lock | None, resolvers: Sequenc
             revisions[pin.group].setdefault(pin.name, {})[pin.revision] = answer.commit
     unresolved = {str(pin): answer.why for pin, answer in found.items() if answer.commit is None}
     unresolved |= {f"file {name}": why for name, digest, why in files if digest is None}
-    unresolved |= {f"environment {name}": "its cluster names no files that say what is installed in it"
+    unresolved |= {f"environment {name}": "neither the catalog nor its cluster names files that say what is installed in it"
                    for name in without_files(plan, cluster)}  # fmt: skip
     return Lock(
         lethe=1, study=plan.study, models=revisions["models"], datasets=revisions["datasets"],
-        files={name: digest for name, digest, _ in files if digest is not None}, unresolved=unresolved,
+        files={name: digest for name, digest, _ in files if digest is not None}, environments=locks(plan),
+        unresolved=unresolved,
     )  # fmt: skip
 
 
@@ -48,9 +49,14 @@ def environments(plan: Plan) -> list[str]:
     return sorted({job.environment for job in plan.jobs})
 
 
+def locks(plan: Plan) -> dict[str, str]:
+    """The hash of the lock of each environment that the catalog knows."""
+    return {job.environment: job.lock for job in plan.jobs if job.lock is not None}
+
+
 def without_files(plan: Plan, cluster: Cluster) -> list[str]:
     """The environments of which nothing can be locked."""
-    return [name for name in environments(plan) if not cluster.environments[name].files]
+    return [name for name in environments(plan) if name not in locks(plan) and not cluster.environments[name].files]
 
 
 def environment_files(plan: Plan, cluster: Cluster) -> Iterator[Named]:
@@ -73,15 +79,22 @@ def _digest(name: str) -> tuple[str | None, str]:
 def drift(plan: Plan, cluster: Cluster, lock: Locked) -> list[str]:
     """What a plan that was compiled with a lock names and the lock does not hold, or holds otherwise; one line each."""
     found = [f"{pin} is not locked" for pin in pins(plan.jobs) if not pin.fixed]
+    for name, now in sorted(locks(plan).items()):
+        found += _changed(f"environment {name}", lock.lock.environments.get(name), now)
     for name, digest, why in environment_files(plan, cluster):
         known = lock.lock.files.get(name)
         if digest is None:
             found.append(f"file {name} {why}")
-        elif known is None:
-            found.append(f"file {name} is not locked")
-        elif known != digest:
-            found.append(f"file {name} has changed: it was {known[:12]} when it was locked, and is {digest[:12]}")
+        else:
+            found += _changed(f"file {name}", known, digest)
     return found
+
+
+def _changed(what: str, known: str | None, digest: str) -> list[str]:
+    """What is to be said of a thing whose hash is not the locked one."""
+    if known is None:
+        return [f"{what} is not locked"]
+    return [] if known == digest else [f"{what} has changed: it was {known[:12]} when it was locked, and is {digest[:12]}"]
 
 
 def hold(plan: Plan, cluster: Cluster, lock: Locked | None, spec: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from compiler.backends import is_own
 from compiler.cells.cell import Cell, Expansion, text
 from compiler.diagnostics import SpecError
 from compiler.fitness.doubts import lost_sizes, remarks
@@ -23,6 +24,7 @@ from compiler.lower.context import Context
 from compiler.lower.cost import whole_cost
 from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.measuring import measure
+from compiler.lower.preflight import in_environments
 from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
@@ -47,7 +49,7 @@ def lower(
     cells = tuple(measure(context, chain) for chain in chains)
     report(context, cells)
     workshop.finish()
-    jobs = in_order(workshop.unique_jobs(), tree.at(()))
+    jobs = in_order(in_environments(context), tree.at(()))
     if workshop.wrong:
         raise SpecError(workshop.wrong)
     fitness = _held_against_the_cluster(context, cluster, jobs, cells)
@@ -66,6 +68,7 @@ def lower(
         store=cluster.store, axes=axes, cells=cells,
         rules=tuple({"name": e.name, "action": e.action, "why": e.why, "touched": e.touched} for e in expansion.effects),
         jobs=jobs, warnings=tuple(sorted(context.warnings)), sharing=shared_by_cells(cells, jobs),
+        gate=study.its_canary if study.canary else None,
     )  # fmt: skip
     return plan, workshop
 
@@ -117,7 +120,8 @@ def _suite_hours(context: Context, job: Job) -> Hours | None:
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
     """What may go wrong although nothing is wrong with the spec."""
     for job in jobs:
-        context.warn_unless_known("backends", job.backend, "backend")
+        if is_own(job.backend):
+            context.warn_unless_known("backends", job.backend, "backend")
         took, limit = job.cost.get("hours"), float(job.cost["limit_hours"])
         if took is not None and took > limit and job.kind == "evaluate":
             context.warnings.add(f"{job.id}: its suite takes {took:.1f} h, and its time limit is {limit:g} h")

@@ -93,11 +93,16 @@ def part_of(rows: int | None, shard: tuple[int, int] | None) -> int | None:
 def job_cost(cost: Cost | None, resources: Mapping[str, Any]) -> dict[str, Any]:
     """What plan.json says of a job before all jobs are known: GPU-hours at its time limit, and a training's numbers."""
     limit = hours(resources["time"])
-    found: dict[str, Any] = {"gpu_hours": float(resources["gpus"]) * limit, "limit_hours": limit}
+    found: dict[str, Any] = {"gpu_hours": _gpus(resources) * limit, "limit_hours": limit}
     if cost is not None:
         table = {"algorithm": cost.paced.algorithm, "scale": cost.paced.scale, "gpu": cost.paced.gpu} if cost.paced else None
         found |= {"examples": cost.examples, "steps": cost.steps, "tokens": cost.tokens, "hours": cost.hours, "paced_as": table}
     return found
+
+
+def _gpus(resources: Mapping[str, Any]) -> float:
+    """GPUs of all nodes."""
+    return float(resources["nodes"] * resources["gpus"])
 
 
 def whole_cost(job: Job, model: Model | None, suite: Hours | None) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def whole_cost(job: Job, model: Model | None, suite: Hours | None) -> dict[str, 
     took = suite.get(model.name if model else "") if isinstance(suite, Mapping) else suite
     took = job.cost.get("hours") if took is None else took
     within = None if took is None else min(took, float(job.cost["limit_hours"]))  # Slurm ends it then
-    expected = None if within is None else within * float(job.resources["gpus"])
+    expected = None if within is None else within * _gpus(job.resources)
     stored = _stored(job, model) if model else None
     return {**job.cost, "hours": took, "gpu_hours_expected": expected, "storage": stored}
 

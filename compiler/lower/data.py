@@ -101,7 +101,7 @@ def _build(
 def _traces(context: Context, cell: Cell, step: Step, domain: str, traces: Traces, models: Models) -> Job:
     """Sampled, graded answers to a domain's questions, of the cell's own model or of a teacher."""
     name = step.stage.dataset
-    asked = context.catalog.at("datasets", name)
+    asked, named = (context.catalog.at("datasets", name, path) for path in ((), ("traces", "model")))
     own = {"start": models.start, "previous": models.previous}.get(traces.model)
     what = f"generate_{context.catalog.get(Dataset, name, asked).type.removeprefix('dataset.')}"
     settings = context.below("datasets", name, ("traces", "settings"))
@@ -113,7 +113,7 @@ def _traces(context: Context, cell: Cell, step: Step, domain: str, traces: Trace
             what=what if context.workshop.has_part(traces.backend, what) else "generate",
             settings=settings, resources=traces.resources,
             execution=context.below("datasets", name, ("traces", "execution")),
-            inputs={"model": own or teacher(context, traces.model, name), "rows": rows(context, domain)},
+            inputs={"model": own or teacher(context, traces.model, named), "rows": rows(context, domain)},
             whose=f"traces of dataset {name}", asked=context.catalog.at("datasets", name, ("traces", "backend")),
             given={**graded(context.domain(domain).grader), "prompt": context.prompt(cell)},
         )

@@ -24,9 +24,9 @@ def hub_or_pretrained(context: Context, name: str, scale: str, asked: Position |
     return _fetch(context, f"{name}_{scale}", (start.hub, start.revision), at, model, given)
 
 
-def teacher(context: Context, name: str, dataset: str) -> Job:
-    """A teacher's checkpoint."""
-    found = context.catalog.get(Teacher, name, context.catalog.at("datasets", dataset, ("traces", "model")))
+def teacher(context: Context, name: str, asked: Position) -> Job:
+    """A teacher's checkpoint, which `asked` names."""
+    found = context.catalog.get(Teacher, name, asked)
     return _fetch(context, name, (found.hub, found.revision), context.catalog.at("teachers", name), of_teacher(name, found), {})
 
 

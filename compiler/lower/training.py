@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from compiler.backends import Part
+from compiler.backends import Part, is_own
 from compiler.cells.cell import Cell
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
-from compiler.language.definitions import Adapter, Algorithm, Method, Point, Trained
-from compiler.language.source import PathKey, Tree, merged
+from compiler.language.definitions import Adapter, Algorithm, Method, Point, Stage, Trained
+from compiler.language.source import Tree, merged
 from compiler.lower.context import READABLE, Context
 from compiler.lower.cost import Cost, paced, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
 from compiler.lower.recipes import Source, Step, sources, steps
-from compiler.lower.starts import hub_or_pretrained
+from compiler.lower.starts import hub_or_pretrained, teacher
 from compiler.lower.workshop import EMPTY, Request
 from compiler.plan.plan import Job
+
+TEACHER = "teacher_model"  # the setting that names it, and so what tells that an algorithm learns from another model
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,14 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     algorithm = context.catalog.get(Algorithm, stage.algorithm, at)
     what = algorithm.trainer or stage.algorithm
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
-    context.warn_unless_known("algorithms", what, "algorithm")
+    if is_own(algorithm.backend):
+        context.warn_unless_known("algorithms", what, "algorithm")
     model = _from(context, cell, step, done) if done else begun
     data_at = context.catalog.at("methods", cell.method, (*step.path, "dataset"))
     before = done[-1].data.traces if done and step.round else {}
     data = dataset(context, cell, step, Models(begun, model, before), part, data_at)
     settings = _settings(context, cell, step, part)
+    taught = _teacher(context, cell, step, part, settings)
     execution = context.below("algorithms", stage.algorithm, ("execution",))
     resources = context.workshop.cluster.resources.get(algorithm.resources)
     pace = paced(stage.algorithm, algorithm, cell.scale, resources)
@@ -102,12 +106,28 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     job = context.workshop.make(
         Request(
             id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
-            resources=algorithm.resources, inputs={"start": model, "data": data.job}, cell=cell.labels,
+            resources=algorithm.resources, inputs={"start": model, "data": data.job, **taught}, cell=cell.labels,
             whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
-            given={**grader(context, step.source), "prompt": context.prompt(cell)}, cost=cost,
+            given={**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)}, cost=cost,
         )
     )  # fmt: skip
     return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
+
+
+def _teacher(context: Context, cell: Cell, step: Step, part: Part, settings: Tree) -> dict[str, Job]:
+    """The input `teacher`, for an algorithm that learns from another model: what the stage names, or a setting on top of it."""
+    named, at = step.stage.teacher, context.catalog.at("methods", cell.method, (*step.path, "teacher"))
+    if TEACHER not in part.takes("settings"):
+        if named is not None:
+            context.wrong(at, f"algorithm '{step.stage.algorithm}' learns from no other model", "leave teacher out")
+        return {}
+    if TEACHER in settings.data:
+        named, at = str(settings.data[TEACHER]), settings.at((TEACHER,))
+    return {} if named is None else {"teacher": teacher(context, named, at)}
+
+
+def _given_teacher(stage: Stage) -> dict[str, str]:
+    return {} if stage.teacher is None else {TEACHER: stage.teacher}
 
 
 def _output(context: Context, cell: Cell, part: Part, settings: Tree) -> str | None:
@@ -187,9 +207,7 @@ def _settings(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     settings = merged(settings, _adapter(context, cell)) if cell.adapter else settings
     for override in cell.overrides:
         if override.algorithm in (None, name) and (override.algorithm or override.setting in part.takes("settings")):
-            at: dict[PathKey, Position] = {(override.setting,): override.position}
-            over = Tree(override.position.file, {override.setting: override.value}, at, at).labelled(override.source)
-            settings = merged(settings, over)
+            settings = merged(settings, override.tree())
     return settings
 
 

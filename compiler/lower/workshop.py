@@ -20,6 +20,7 @@ from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
+from compiler.lower.sources import GIVEN, Sources
 from compiler.plan.fingerprint import fingerprint
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
@@ -28,16 +29,6 @@ from compiler.text import canonical_json
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
-
-# What a value is that no definition sets: handed to whatever backend asks for it by name.
-GIVEN: Mapping[str, str] = {
-    "grader": "the domain's grader", "prompt": "the start's prompt", "suite": "the suite's name",
-    "tasks": "the suite's domains",
-    "type": "the dataset's type", "format": "the backend that trains on it", "domain": "the domain's name",
-    "step": "what begins from this checkpoint, or measures it", "devices": "the GPUs of the job's resources, or 1",
-    "report_to": "the study's tracking",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Request:
@@ -60,16 +51,8 @@ class Request:
     output: str | None = None
     inputs_required: bool = True
     cost: Callable[[Mapping[str, Any]], Cost] | None = None
+    environment: str | None = None
     model: Model | None = None
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says."""
-
-    settings: Tree
-    execution: Tree
-    resources: Tree
 
 
 @dataclass(frozen=True)
@@ -110,6 +93,8 @@ class Workshop:
         self._requests[request.id] = request
         part = self.part(request.backend, request.what, request.asked)
         resources = self._resources(request)
+        if request.kind != "preflight":  # which tries one node of however many there are
+            self._check_nodes(part, request.resources, resources["nodes"])
         settings = _with_given(request.settings, request.given, part.takes("settings"))
         settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
         execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
@@ -133,11 +118,12 @@ class Workshop:
         if found is None:
             wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
             wrong = wrong or part.check_rules(settings, execution, request.whose)
+            wrong = wrong or part.check_options(settings, execution, request.whose)
             self.wrong += wrong
             if wrong:
                 return None
             blank = dict.fromkeys(part.takes("execution"))
-            config = backends.parse_config(part.render_config(settings.data, blank))
+            config = part.config_of(settings.data, blank)
             found = self._examined[key] = Examined(settings.data, execution.data, config)
         return found
 
@@ -210,7 +196,7 @@ class Workshop:
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=examined.settings, provenance=provenance(settings, GIVEN), config=config,
-            execution=examined.execution, resources=resources, environment=part.environment,
+            execution=examined.execution, resources=resources, environment=request.environment or part.environment,
             cost=job_cost(cost, resources),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
         )  # fmt: skip
@@ -226,8 +212,21 @@ class Workshop:
 
     def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """What the cluster and the study decide of how a job runs."""
-        tracked = self.tracking.wandb != "disabled"
-        return {"devices": max(1, resources["gpus"]), "report_to": "wandb" if tracked else "none"}
+        tracked, nodes = self.tracking.wandb != "disabled", resources["nodes"]
+        devices = nodes * max(1, resources["gpus"])
+        return {"devices": devices, "nodes": nodes, "report_to": "wandb" if tracked else "none"}
+
+    def _check_nodes(self, part: backends.Part, name: str, nodes: int) -> None:
+        """Several nodes are for jobs that can use them, on a cluster that has them."""
+        message = None
+        if nodes > 1 and self.cluster.executor == "local":
+            message = f"resources '{name}' ask for {nodes} nodes, and cluster '{self.cluster_name}' is this machine"
+        elif nodes > 1 and "nodes" not in part.takes("execution"):
+            message = f"resources '{name}' ask for {nodes} nodes, and '{part.what}' of backend '{part.backend}' runs on one"
+        if message:
+            tree = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
+            at = tree.at(("nodes",)) if tree.data else self.cluster_at
+            self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
 
 
 def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from compiler import backends
+from compiler.backends.complete import Laid, told
 from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
+from compiler.lower.sources import Sources, citing
 from compiler.output.page import content
 from compiler.plan.plan import Job, Plan
 from compiler.text import shell_expanded
@@ -18,14 +22,16 @@ CONTRACT_VERSION = 1
 SUMS = "manifest.sha256"
 
 
-def emit(plan: Plan, cluster: Cluster, tracking: Tracking) -> dict[str, str]:
-    """Every file of a study's generated folder: path below it -> text."""
+def emit(plan: Plan, cluster: Cluster, tracking: Tracking, sources: Mapping[str, Sources]) -> dict[str, str]:
+    """Every file of a study's generated folder: path below it -> text. `sources` says where each job's values come from."""
     files: dict[str, str] = {}
-    configs: dict[tuple[str, str, int, int], str] = {}  # jobs with the same settings share the very objects
+    known: dict[tuple[str, str, int, int], Config] = {}  # jobs with the same settings share the very objects
     for job in plan.jobs:
         same = (job.backend, job.what, id(job.settings), id(job.execution))
-        config = configs[same] = configs.get(same) or config_text(job)
+        laid = known[same] = known.get(same) or laid_out(job)
+        config = laid.text(sources.get(job.id))
         files[f"configs/{job.id}.yaml"] = config
+        files.update({f"configs/{job.id}.{name}": text for name, text in laid.more.items()})
         files[f"jobs/{job.id}.json"] = json.dumps(contract(plan, job), indent=1) + "\n"
         files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking, config)
     files["plan.json"] = plan.text()
@@ -41,9 +47,27 @@ def dispatcher() -> str:
     return (backends.TEMPLATES / "dispatch.sh").read_text(encoding="utf-8")
 
 
-def config_text(job: Job) -> str:
-    """A job's config file."""
-    return _part(job).render_config(job.settings, job.execution)
+@dataclass(frozen=True)
+class Config:
+    """A job's config file before its sources are cited, and further files that say the same in other forms, by their ends."""
+
+    laid: tuple[Laid, ...]
+    more: Mapping[str, str]
+
+    def text(self, sources: Sources | None) -> str:
+        """The file, citing where its values come from, as far as the backend's configs do."""
+        return told(self.laid, citing(sources))
+
+
+def laid_out(job: Job) -> Config:
+    """A job's config files."""
+    part = _part(job)
+    return Config(part.lay_out(job.settings, job.execution), part.render_more(job.settings, job.execution))
+
+
+def config_text(job: Job, sources: Sources | None = None) -> str:
+    """A job's config file; without `sources` it cites nothing."""
+    return laid_out(job).text(sources)
 
 
 def contract(plan: Plan, job: Job) -> dict[str, Any]:
@@ -58,6 +82,7 @@ def contract(plan: Plan, job: Job) -> dict[str, Any]:
         "lethe": CONTRACT_VERSION, "study": plan.study, "job": job.id, "kind": job.kind, "code": job.code,
         "fingerprint": job.fingerprint, "cell": job.cell, "config": f"configs/{job.id}.yaml", "inputs": inputs,
         "output": {"type": job.output, "path": job.path, **_kept(job)},
+        "environment": {"name": job.environment, "lock": job.lock},
     }  # fmt: skip
 
 
@@ -100,7 +125,7 @@ def plan_page(plan: Plan) -> str:
 
 
 def _submit_line(job: Job) -> str:
-    after = [edge.job for edge in job.inputs if edge.required]
+    after = [*(edge.job for edge in job.inputs if edge.required), *job.after]
     ended = [edge.job for edge in job.inputs if not edge.required]
     words = ["submit", job.id, job.fingerprint]
     steps = job.execution.get("keep")
@@ -116,7 +141,7 @@ def _store(plan: Plan) -> str:
 
 
 def _shown(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell}
+    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell, "resources": job.resources}
 
 
 def _part(job: Job) -> backends.Part:

@@ -81,4 +81,5 @@ def _expected(job: Job) -> float:
 
 def _resources(asked: Mapping[str, Any]) -> str:
     gpus = f"{asked['gpus']} x {asked['gpu'] or 'GPU'}, " if asked["gpus"] else ""
-    return f"{gpus}{asked['cpus']} CPU, {asked['mem']}, {asked['time']}"
+    nodes = f"{asked['nodes']} nodes, each with " if asked["nodes"] > 1 else ""
+    return f"{nodes}{gpus}{asked['cpus']} CPU, {asked['mem']}, {asked['time']}"

@@ -13,7 +13,7 @@ import networkx as nx
 from compiler.diagnostics import Position, TreeError, spec_error
 from compiler.plan.canonical import canonical_text, plain
 
-VERSION = 3
+VERSION = 4
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
 
@@ -34,8 +34,10 @@ class Job:
     """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
 
     `config` is its config as the fingerprint sees it: with every execution value blank. `provenance` names the layer that set
-    each setting. `cost` says what the job takes: GPU-hours at its time limit, bytes of checkpoints, and for a training rows,
-    steps, tokens and hours, None where they are not known.
+    each setting. `environment` is the cluster's, and `lock` the hash of what is installed in it, None where no catalog says.
+    `after` names jobs that must have succeeded before, though nothing is read from them; no part of the fingerprint. `cost`
+    says what the job takes: GPU-hours at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and
+    hours, None where they are not known.
     """
 
     id: str
@@ -54,6 +56,8 @@ class Job:
     environment: str
     cost: Mapping[str, Any]
     fingerprint: str
+    lock: str | None = None
+    after: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -94,7 +98,8 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled study. `sharing` counts the jobs that several cells need, and what it saves that each of them is one."""
+    """A compiled study. `sharing` counts the jobs that several cells need, and what it saves that each of them is one. `gate`
+    is the study whose report must be done before any job of this one starts: its canary."""
 
     study: str
     about: str
@@ -108,6 +113,7 @@ class Plan:
     jobs: tuple[Job, ...]
     warnings: tuple[str, ...]
     sharing: Mapping[str, Any]
+    gate: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The content of plan.json."""
@@ -124,7 +130,7 @@ def read_plan(path: Path) -> Plan:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.pop("lethe") != VERSION:
             raise TreeError(f"{path} was written by another version of Lethe. Compile the study again.")
-        jobs = tuple(Job(**{**job, "inputs": tuple(Edge(**e) for e in job["inputs"])}) for job in found.pop("jobs"))
+        jobs = tuple(_job(job) for job in found.pop("jobs"))
         cells = tuple(_planned_cell(cell) for cell in found.pop("cells"))
         rules, warnings = tuple(found.pop("rules")), tuple(found.pop("warnings"))
         return Plan(**found, rules=rules, cells=cells, jobs=jobs, warnings=warnings)
@@ -132,6 +138,11 @@ def read_plan(path: Path) -> Plan:
         raise TreeError(f"cannot read {path}: {error.strerror}. Compile the study first.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TreeError(f"{path} is not a plan: {error}. Compile the study again.") from error
+
+
+def _job(found: dict[str, Any]) -> Job:
+    edges = tuple(Edge(**edge) for edge in found["inputs"])
+    return Job(**{**found, "inputs": edges, "after": tuple(found["after"])})
 
 
 def _planned_cell(found: dict[str, Any]) -> PlannedCell:
@@ -149,11 +160,14 @@ def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
 
 
 def in_order(jobs: Sequence[Job], asked: Position) -> tuple[Job, ...]:
-    """`jobs`, each after its inputs; among the free ones in the order given. Raises SpecError on a cycle."""
+    """`jobs`, each after its inputs and what it must come after; among the free ones in the order given. Raises SpecError on a
+    cycle."""
     place = {job.id: number for number, job in enumerate(jobs)}
     by_id = {job.id: job for job in jobs}
+    whole = graph(jobs)
+    whole.add_edges_from((before, job.id) for job in jobs for before in job.after)
     try:
-        order = list(nx.lexicographical_topological_sort(graph(jobs), key=lambda name: place[name]))
+        order = list(nx.lexicographical_topological_sort(whole, key=lambda name: place[name]))
     except nx.NetworkXUnfeasible as error:
         raise spec_error(asked, "the jobs depend on each other in a circle") from error
     return tuple(by_id[name] for name in order)

@@ -16,8 +16,8 @@ HOW = """\
 The pace of an algorithm, in seconds a step, tells `lethe compile` how long a training takes: whether its time limit is enough,
 and how many GPU-hours to expect. What is printed here goes under `define:` of a spec, or as `pace` to the algorithm in a
 catalog. A pace is a training's wall time, with the loading of its model, by its steps. A training that was interrupted and went
-on has the time of its last attempt only, and looks faster than it was. What other programs run (VeRL's trainings) has no time
-in its done-marker: read the seconds a step from its log.
+on has the time of its last attempt only, and looks faster than it was; VeRL's have that of earlier ones, too, each up to the
+checkpoint that was gone on from.
 
 for instance:
   lethe calibrate specs/phase1.yaml            as YAML

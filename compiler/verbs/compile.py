@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write all files of the study, or none. Raises SpecError and TreeError."""
+    from compiler.canary.compiling import compile_canary
     from compiler.lock.locking import hold
     from compiler.pipeline import compile_study
     from compiler.plan.sharing import overlaps
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if options.locked:
         hold(plan, compiled.cluster, compiled.locked, options.spec)
     changed = write(compiled, overwrite=options.overwrite)
+    if plan.gate:
+        changed = write(compile_canary(options.spec)[1], overwrite=options.overwrite) or changed
     shared = overlaps(plan.study, plan.jobs, GENERATED)
     facts = {"study": plan.study, "folder": str(folder), "jobs": len(plan.jobs), "cells": len(plan.cells), "changed": changed}
     if options.json:
@@ -45,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     warn(plan.warnings)
     done = "written" if changed else "unchanged"
+    if plan.gate:
+        print(f"{GENERATED / plan.gate}: its canary; nothing of {plan.study} starts before that has succeeded.")
     print(f"{folder}: {len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(compiled.files)} files, {done}.")
     for overlap in shared:
         print(_told(overlap))

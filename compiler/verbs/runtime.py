@@ -52,9 +52,11 @@ def become(verb: str, options: argparse.Namespace, more: Sequence[str] = ()) -> 
     from compiler.language.study import read_study
 
     study, _ = read_study(options.spec)
-    plan = GENERATED / study.study / "plan.json"
+    canary = getattr(options, "canary", False)
+    plan = GENERATED / (study.its_canary if canary else study.study) / "plan.json"
     if not plan.is_file():
-        raise TreeError(f"{options.spec} is not compiled yet: there is no {plan}. First: lethe compile {options.spec}")
+        first = f"lethe {'canary' if canary else 'compile'} {options.spec}"
+        raise TreeError(f"{options.spec} is not compiled yet: there is no {plan}. First: {first}")
     words = [*command(verb, plan, options.store, options.json), *more]
     sys.stdout.flush()
     os.execve(words[0], words, environment())

@@ -12,6 +12,7 @@ ABOUT = "what is done, running, failed"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What `lethe status` can be told."""
     runtime.arguments(parser)
+    parser.add_argument("--canary", action="store_true", help="of the study's canary instead")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,47 +1,48 @@
-"""Job `evaluate`: one suite on one checkpoint, in this process. Every item's outcome is kept beside the sums."""
+"""Job `evaluate`: one suite on one checkpoint. Every item's outcome is kept beside the sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.engines import Engine, check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.job import Job, write_json
-from runtime.models import hardware, load_model, load_tokenizer
+from runtime.models import hardware
 from runtime.prompts import prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
-from runtime.sampling import Decoding, check_engine, item_seed, sample
+from runtime.sampling import Decoding, item_seed
 
 MODEL = "model"
+BATCH = 512  # where the engine makes its own batches, it is not read
 
 
 def run(job: Job) -> Mapping[str, Any]:
     """Write scores.json and items.jsonl; the facts are each task's accuracy."""
     tasks = job.config["tasks"]
-    check_engine(job.config)
+    check_engine(job)
     _check_inputs(job)
-    folder = job.inputs[MODEL].path
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
     scores: dict[str, dict[str, Any]] = {}
     items: list[dict[str, Any]] = []
-    for task in tasks:
-        graded, asked = _run_task(job, task, model, tokenizer)
-        items += graded
-        scores[task["name"]] = _sum_up(graded, asked)
-        job.progress(len(scores), len(tasks), **{task["name"]: scores[task["name"]]["accuracy"]})
+    with open_engine(job, job.inputs[MODEL].path) as engine:
+        for task in tasks:
+            graded, asked = _run_task(job, task, engine)
+            items += graded
+            scores[task["name"]] = _sum_up(graded, asked)
+            job.progress(len(scores), len(tasks), **{task["name"]: scores[task["name"]]["accuracy"]})
     write_rows(job.out / "items.jsonl", items)
-    write_json(job.out / "scores.json", {**_circumstances(job, model), "tasks": scores})
+    write_json(job.out / "scores.json", {**_circumstances(job, engine.dtype), "tasks": scores})
     return {name: score["accuracy"] for name, score in scores.items()}
 
 
-def _circumstances(job: Job, model: Any) -> dict[str, Any]:
+def _circumstances(job: Job, dtype: str) -> dict[str, Any]:
     """What was measured, and where: scores of other hardware or precision are no measurement of the same thing."""
     return {
         "suite": job.config["suite"],
         "version": job.config["version"],
         "model_fingerprint": job.inputs[MODEL].fingerprint,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": dtype,
         "hardware": hardware(),
     }
 
@@ -53,15 +54,16 @@ def _check_inputs(job: Job) -> None:
             raise JobError(f"{job.id}: task {task['name']!r} has no input of its name; there are {sorted(job.inputs)}")
 
 
-def _run_task(job: Job, task: Mapping[str, Any], model: Any, tokenizer: Any) -> tuple[list[dict[str, Any]], str]:
+def _run_task(job: Job, task: Mapping[str, Any], engine: Engine) -> tuple[list[dict[str, Any]], str]:
     """The outcomes of a task's first `items` evaluation rows, and the hash of the prompts they were asked with."""
     config, name = job.config, task["name"]
     rows = read_split(job.inputs[name].path, "eval")[: task["items"]]
     if len(rows) < task["items"]:
         raise JobError(f"{job.id}: task {name!r} wants {task['items']} items, its rows are {len(rows)}; ask for fewer")
-    prompts = [render_prompt(row["prompt"], tokenizer) for row in rows]
-    decoding = Decoding(config["max_new_tokens"], config["temperature"], batch=config["batch"])
-    answers = sample(model, tokenizer, prompts, [item_seed(config["seed"], name, row["id"]) for row in rows], decoding)
+    prompts = [render_prompt(row["prompt"], engine.tokenizer) for row in rows]
+    decoding = Decoding(config["max_new_tokens"], config["temperature"], batch=config.get("batch", BATCH))
+    seeds = [item_seed(config["seed"], name, row["id"]) for row in rows]
+    answers = engine.draw(prompts, seeds, decoding, lambda done: None)
     verdicts = grade_many(task["grader"], rows, [answer.text for answer in answers])
     graded = [
         {"task": name, "id": row["id"], "correct": correct, "output": answer.text, "finished": answer.finished}

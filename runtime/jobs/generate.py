@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runtime.engines import check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.graders.selftest import check_grader
 from runtime.job import Job
-from runtime.models import load_model, load_tokenizer
 from runtime.prompts import prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
-from runtime.sampling import Decoding, Sample, check_engine, item_seed, sample
+from runtime.sampling import Decoding, Sample, item_seed
 
 BATCH = 512
 
@@ -23,7 +23,7 @@ def run(job: Job) -> Mapping[str, Any]:
     The facts: the share of samples that pass, of prompts with any that does, of samples cut off at `max_new_tokens`.
     """
     config = job.config
-    check_engine(config)
+    check_engine(job)
     find_grader(config["grader"])
     rows = read_split(job.inputs["rows"].path, "train")[: config["prompts"]]
     if len(rows) < config["prompts"]:
@@ -40,18 +40,16 @@ def run(job: Job) -> Mapping[str, Any]:
 def _sample_all(job: Job, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Sample], str]:
     """`samples` answers to each row, row after row, and the hash of the prompts as they were asked."""
     config, folder = job.config, job.inputs["model"].path
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    prompts = [render_prompt(row["prompt"], tokenizer) for row in rows]
     copies = range(config["samples"])
     total = len(rows) * len(copies)
-    answers = sample(
-        model,
-        tokenizer,
-        [prompt for prompt in prompts for _ in copies],
-        [item_seed(config["seed"], row["id"], copy) for row in rows for copy in copies],
-        Decoding(config["max_new_tokens"], config["temperature"], config["top_p"], BATCH),
-        on_batch=lambda done: job.progress(done, total),
-    )
+    with open_engine(job, folder) as engine:
+        prompts = [render_prompt(row["prompt"], engine.tokenizer) for row in rows]
+        answers = engine.draw(
+            [prompt for prompt in prompts for _ in copies],
+            [item_seed(config["seed"], row["id"], copy) for row in rows for copy in copies],
+            Decoding(config["max_new_tokens"], config["temperature"], config["top_p"], BATCH),
+            lambda done: job.progress(done, total),
+        )
     return answers, prompt_hash(prompts)
 
 

@@ -1,7 +1,8 @@
 """Job `train`: one stage of a method, by TRL's trainer of its algorithm, from a start model to a `checkpoint.hf`.
 
-Inputs: `start` (checkpoint.hf) and `data` (the dataset that the algorithm wants). With an adapter it makes a
-`checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to be kept into `steps/N/`.
+Inputs: `start` (checkpoint.hf), `data` (the dataset that the algorithm wants), and for distillation `teacher` (checkpoint.hf).
+With an adapter it makes a `checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to
+be kept into `steps/N/`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ from runtime.models import load_tokenizer, save_checkpoint
 from runtime.rows import read_rows, write_rows
 from runtime.steps import missing_in
 from runtime.train.keep import Keeper
+from runtime.train.order import Order
 from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
 from runtime.train.watch import Watch
+from runtime.train.whole import Weights, broken_weight, is_divided, whole_weights
 
-ALGORITHMS: Mapping[str, str] = {"sft": "runtime.train.sft", "dpo": "runtime.train.dpo", "grpo": "runtime.train.grpo"}
+ALGORITHMS: Mapping[str, str] = {
+    name: f"runtime.train.{name}" for name in ("sft", "dpo", "grpo", "sdft", "distill", "pi_distill")
+}
 
 # Of these the last logged value is a fact of the job. A share of groups without spread near 1 means that the reward teaches
 # nothing any more, or is being cheated; a clipped ratio near 1 that answers are too long for the limit.
@@ -47,8 +52,9 @@ def run(job: Job) -> Mapping[str, Any]:
     setup = _set_up(job, recipe, watch)
     trainer = make_trainer(setup)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Order())
     keep = recipe.execution.keep
-    trainer.add_callback(Keeper(job.out, keep, lambda model, folder: _write_model(model, job, folder)))
+    trainer.add_callback(Keeper(job.out, keep, lambda model, folder, weights: _write_model(model, job, folder, weights)))
     _train(trainer, watch, setup.scratch, missing_in(job.out, keep))
     return _finish(job, setup, trainer)
 
@@ -74,7 +80,8 @@ def _set_up(job: Job, recipe: Recipe, watch: Watch) -> Setup:
     if not rows:
         raise JobError(f"{data}: holds no row to train on")
     model = AutoModelForCausalLM.from_pretrained(start, dtype=getattr(torch, recipe.model_dtype))
-    return Setup(recipe, model, load_tokenizer(start), rows, job.out / "checkpoints", watch)
+    teacher = job.inputs["teacher"].path if "teacher" in job.inputs else None
+    return Setup(recipe, model, load_tokenizer(start), rows, job.out / "checkpoints", watch, teacher)
 
 
 def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int]) -> None:
@@ -101,31 +108,32 @@ def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:
     if recipe.must_steps is not None and state.global_step != recipe.must_steps:
         raise JobError(f"took {state.global_step} steps, the plan wants {recipe.must_steps}; the data or the batch differs")
     model = trainer.accelerator.unwrap_model(trainer.model)
-    broken = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    broken = broken_weight(model)
     if broken:
-        raise JobError(f"{broken[0]} holds values that are not finite numbers after training; lower lr or grad_clip")
+        raise JobError(f"{broken} holds values that are not finite numbers after training; lower lr or grad_clip")
+    weights = whole_weights(model) if is_divided(model) else None  # all processes put it together
     if state.is_world_process_zero:
         write_rows(job.out / "train_log.jsonl", setup.watch.history)
-        _save(model, job)
+        _save(model, job, weights)
         shutil.rmtree(setup.scratch, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()  # no process may end before the checkpoint is whole
     return _facts(setup, state.global_step)
 
 
-def _save(model: Any, job: Job) -> None:
+def _save(model: Any, job: Job, weights: Weights | None) -> None:
     """Write the checkpoint into a folder of its own, then move its files into place. The tokenizer is the start's own."""
     part = job.out / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    _write_model(model, job, part)
+    _write_model(model, job, part, weights)
     for file in part.iterdir():
         file.replace(job.out / file.name)
     part.rmdir()
 
 
-def _write_model(model: Any, job: Job, folder: Path) -> None:
+def _write_model(model: Any, job: Job, folder: Path, weights: Weights | None) -> None:
     write = save_adapter if isinstance(model, PeftModel) else save_checkpoint
-    write(model, load_tokenizer(job.inputs["start"].path), folder)
+    write(model, load_tokenizer(job.inputs["start"].path), folder, weights)
 
 
 def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:

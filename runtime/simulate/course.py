@@ -31,10 +31,10 @@ class Study:
     folder: Path
     jobs: Mapping[str, Script]
 
-
-def job_of(script: str) -> str:
-    """The job whose script that is: jobs/KIND/NAME.sh, wherever."""
-    return "/".join(Path(script).with_suffix("").parts[-2:])
+    def job_of(self, script: str) -> str:
+        """The job whose script that is: KIND/NAME, and for one of the study that this one waits for, STUDY/KIND/NAME."""
+        study, _, kind, name = Path(script).with_suffix("").parts[-4:]
+        return f"{kind}/{name}" if study == self.folder.name else f"{study}/{kind}/{name}"
 
 
 @dataclass
@@ -70,19 +70,19 @@ class _Stage:
 
     def _begin(self, job: Job) -> Contract | End:
         """The contract of a job that goes on to its end, or how it ends instead."""
-        name = job_of(job.script)
+        name = self.study.job_of(job.script)
         if name in self.failing:
             return End("failed", self.failing.pop(name))
         try:
             stand_in.check_log(job.log)
-            return stand_in.begin(self.study.folder / "jobs" / f"{name}.json", self.store)
+            return stand_in.begin(Path(job.script).with_suffix(".json"), self.store)
         except stand_in.Lacking as error:
             return End("incomplete", str(error))
         except JobError as error:
             return End("broken", str(error))
 
     def _finish(self, job: Job, begun: Contract | End) -> None:
-        name = job_of(job.script)
+        name = self.study.job_of(job.script)
         if isinstance(begun, End):
             self._fail(job, name, begun)
         else:
@@ -100,7 +100,7 @@ class _Stage:
 
     def ends(self) -> dict[str, End]:
         """How each job of the plan stands when nothing starts any more."""
-        newest = {job_of(job.script): job for job in self.cluster.queue.newest()}
+        newest = {self.study.job_of(job.script): job for job in self.cluster.queue.newest()}
         return {name: self._stand(name, newest.get(name)) for name in self.study.jobs}
 
     def _stand(self, name: str, job: Job | None) -> End:
@@ -122,10 +122,10 @@ def simulate(study: Study, failing: Mapping[str, str], kill_at: int | None) -> O
         ends, first = stage.ends(), len(stage.cluster.queue.jobs)
         stage.failing.clear()
         stage.submit()
-        again = [job_of(job.script) for job in list(stage.cluster.queue.jobs.values())[first:]]
+        again = [study.job_of(job.script) for job in list(stage.cluster.queue.jobs.values())[first:]]
         stage.work_off()
         left = [name for name, end in stage.ends().items() if end.state != "done"]
-        repeated = [job_of(script) for script in stage.cluster.queue.repeated]
+        repeated = [study.job_of(script) for script in stage.cluster.queue.repeated]
     return Outcome(study.name, ends, repeated, Again(again, left))
 
 

@@ -36,6 +36,7 @@ def finish(contract: Contract) -> None:
         facts={"simulated": True},
         seconds=None,
         finished=markers.now(),
+        environment=contract.environment,
     )
     markers.write(contract.out, marker)
 

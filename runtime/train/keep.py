@@ -11,12 +11,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from runtime.errors import JobError
 from runtime.steps import folder_of
+from runtime.train.whole import Weights, is_divided, whole_weights
 
 
 class Keeper(TrainerCallback):
-    """After each of `steps`, has `save(model, folder)` write the model into the step's folder below `out`."""
+    """After each of `steps`, has `save(model, folder, weights)` write the model into the step's folder below `out`.
 
-    def __init__(self, out: Path, steps: Sequence[int], save: Callable[[Any, Path], None]) -> None:
+    `weights` are all of the model's where the processes divide them, else None.
+    """
+
+    def __init__(self, out: Path, steps: Sequence[int], save: Callable[[Any, Path, Weights | None], None]) -> None:
         self.out = out
         self.steps = frozenset(steps)
         self.save = save
@@ -29,11 +33,14 @@ class Keeper(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Keep `given["model"]` if this step is to be kept. An earlier attempt's checkpoint of it is replaced."""
-        if state.global_step in self.steps and state.is_world_process_zero:
+        if state.global_step not in self.steps:
+            return
+        weights = whole_weights(given["model"]) if is_divided(given["model"]) else None  # all processes put it together
+        if state.is_world_process_zero:
             folder = folder_of(self.out, state.global_step)
             part = folder.with_name(f".{folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            self.save(given["model"], part)
+            self.save(given["model"], part, weights)
             shutil.rmtree(folder, ignore_errors=True)
             part.replace(folder)

@@ -35,26 +35,40 @@ OWNED = frozenset(
         "max_length",
         "seed",
         "use_cpu",
+        "fsdp",
+        "fsdp_config",
     }
 )
 
-OPTIONAL = frozenset({"backend", "must", "grader", "adapter", "execution"})
+OPTIONAL = frozenset(
+    {"backend", "package", "must", "grader", "adapter", "demonstration", "teacher_model", "teacher_dtype", "execution"}
+)
+SHARDINGS = ("none", "fsdp")
+TEACHERS = frozenset({"demonstration", "teacher_model", "teacher_dtype"})
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How the training is run: examples a forward pass, processes, steps between log lines and between checkpoints.
+    """How the training is run: examples a forward pass, processes and their nodes, steps between log lines and checkpoints.
 
-    `keep` are the steps whose checkpoints stay, for other jobs to read.
+    `keep` are the steps whose checkpoints stay, for other jobs to read. With `sharding` "fsdp" the devices divide the
+    training's state among them, with "none" each holds all of it.
     """
 
     micro_batch_size: int | None = None
     devices: int = 1
+    nodes: int = 1
     logging_steps: int = 10
     save_steps: int | None = None
     gradient_checkpointing: bool = False
     report_to: str = "none"
     keep: tuple[int, ...] = ()
+    sharding: str = "none"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether there is something to divide, and it is to be divided."""
+        return self.sharding == "fsdp" and self.devices > 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,8 @@ class Recipe:
 
     `longest` is the number of tokens a row may have, `overlong` what is done with a longer one: "error" or "drop".
     `must_steps`, where given, is the number of updates without which the training did not happen. Without `adapter`, all
-    weights are trained.
+    weights are trained. `demonstration` is what self-distillation shows its teacher; `teacher_model` names another model that
+    is one, and `teacher_dtype` says how its weights are held.
     """
 
     algorithm: str
@@ -77,11 +92,14 @@ class Recipe:
     must_steps: int | None
     adapter: Adapter | None
     execution: Execution
+    demonstration: str | None = None
+    teacher_model: str | None = None
+    teacher_dtype: str | None = None
 
 
 def parse_recipe(config: Mapping[str, Any]) -> Recipe:
     """Read a train job's config. Raises JobError that names the key at fault."""
-    known = {"backend", "must", *(field.name for field in fields(Recipe))} - {"must_steps"}
+    known = {"backend", "package", "must", *(field.name for field in fields(Recipe))} - {"must_steps"}
     require_known(config, known, "the train config")
     missing = sorted(known - OPTIONAL - set(config))
     if missing:
@@ -89,7 +107,7 @@ def parse_recipe(config: Mapping[str, Any]) -> Recipe:
     must = config.get("must") or {}
     require_known(must, {"steps"}, "must")
     return Recipe(
-        **{name: config[name] for name in known & set(config) - OPTIONAL},
+        **{name: config[name] for name in known & set(config) - OPTIONAL | TEACHERS & set(config)},
         grader=config.get("grader"),
         must_steps=must.get("steps"),
         adapter=_parse_adapter(config.get("adapter")),
@@ -106,6 +124,7 @@ def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str
     known = {field.name for field in fields(config_class)}
     require_known(recipe.args, known - OWNED, f"args (fields of trl.{config_class.__name__})")
     owned = {"output_dir": str(out), "run_name": run_name, "seed": recipe.seed, **_execution_fields(recipe.execution, examples)}
+    owned |= sharding_fields(recipe.execution) if recipe.execution.sharded else {}
     if "max_length" in known:
         owned["max_length"] = recipe.longest
     try:
@@ -116,6 +135,22 @@ def trl_config(config_class: type[Any], recipe: Recipe, out: Path, run_name: str
         running = f"{built.world_size} process(es) run"
         raise JobError(f"execution.devices is {recipe.execution.devices}, but {running}; start one a device (torchrun)")
     return built
+
+
+def sharding_fields(execution: Execution) -> dict[str, Any]:
+    """The fields of transformers' arguments for FSDP2, each of the model's own blocks a unit. Raises JobError on a CPU."""
+    if not torch.cuda.is_available():
+        raise JobError(
+            "execution.sharding: fsdp divides a training among GPUs, and there is none: a CPU would train on undivided"
+        )
+    fsdp_config = {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "reshard_after_forward": True,
+        "activation_checkpointing": execution.gradient_checkpointing,
+        "state_dict_type": "FULL_STATE_DICT",
+    }
+    return {"fsdp": True, "fsdp_config": fsdp_config, "gradient_checkpointing": False}
 
 
 def accumulation(examples: int, micro: int, devices: int) -> int:
@@ -158,6 +193,8 @@ def _execution_fields(execution: Execution, examples: int) -> dict[str, Any]:
 def _parse_execution(values: Mapping[str, Any]) -> Execution:
     require_known(values, (field.name for field in fields(Execution)), "execution")
     given = {name: value for name, value in values.items() if value is not None}
+    if given.get("sharding", "none") not in SHARDINGS:
+        raise JobError(f"execution.sharding: there is no {given['sharding']!r}; there are {', '.join(SHARDINGS)}")
     return Execution(**{**given, "keep": tuple(given.get("keep", ()))})
 
 

@@ -17,7 +17,10 @@ from runtime.train.watch import Watch
 
 @dataclass(frozen=True)
 class Setup:
-    """The recipe, the start model with its tokenizer, the artifact's rows, the folder for checkpoints, and the watch."""
+    """The recipe, the start model with its tokenizer, the artifact's rows, the folder for checkpoints, and the watch.
+
+    `teacher` is the checkpoint of another model to learn from, where the job has one.
+    """
 
     recipe: Recipe
     model: Any
@@ -25,6 +28,7 @@ class Setup:
     rows: Sequence[Mapping[str, Any]]
     scratch: Path
     watch: Watch
+    teacher: Path | None = None
 
     def peft_config(self) -> LoraConfig | None:
         """The adapter to be trained; None where all weights are."""

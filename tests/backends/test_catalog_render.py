@@ -29,7 +29,7 @@ def test_the_catalog_has_what_the_study_names() -> None:
 def test_a_methods_stages_name_an_algorithm_and_data_that_it_reads(method: str) -> None:
     reads = {
         "sft": "dataset.sft", "grpo": "dataset.rl", "dpo": "dataset.preference",
-        "sdft": "dataset.privileged", "pi_distill": "dataset.privileged",
+        "sdft": "dataset.privileged", "pi_distill": "dataset.privileged", "distill": "dataset.rl",
     }  # fmt: skip
     for stage in CATALOG.get(Method, method, HERE).stages:
         assert CATALOG.get(Dataset, stage.dataset, HERE).type == reads[stage.algorithm]
@@ -126,18 +126,7 @@ def test_a_trained_answer_may_be_as_long_as_a_sampled_one() -> None:
         assert place.algorithms["sft"]["max_length"] >= longest and place.algorithms["dpo"]["max_length"] >= longest
 
 
-@pytest.mark.parametrize("algorithm", ["sdft", "pi_distill"])
-def test_the_runtimes_own_algorithms_are_told_everything(algorithm: str) -> None:
-    what, values = catalog.algorithm(algorithm, "qa")
-    config = catalog.rendered(what, values)
-    assert config == {"backend": "native", "algorithm": algorithm, **values["settings"], "execution": values["execution"]}
-
-
 NATIVE = [
-    ("sdft", "settings.demonstration", "Look at the example.", "settings.demonstration"),
-    ("sdft", "settings.divergence", "js", "settings.divergence: 'js' is not one of"),
-    ("sdft", "settings.ema_rate", 0, "settings.ema_rate: 0 is less than or equal"),
-    ("sdft", "settings.steps", 10, "'epochs' of the values is 2: training ends after"),
     ("pi_distill", "settings.group_size", 1, "settings.group_size: 1 is less than the minimum of 2"),
     ("pi_distill", "settings.alpha_end", 1.5, "settings.alpha_end: 1.5 is greater than"),
     ("pi_distill", "settings.beta", 0.25, "settings: Additional properties"),

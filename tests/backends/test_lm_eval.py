@@ -116,13 +116,15 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = folder / "config.yaml"
     config.write_text(catalog.text(part, values) + f"include_path: {folder / 'tasks'}\n")
     script = part.render_launch(values["settings"], values["execution"], {})
-    own = [line for line in script.splitlines() if "-m runtime" not in line]
-    assert len(own) == len(script.splitlines()) - 2
+    around = 'exec python -m runtime launch "$LETHE_CONTRACT" '
+    assert script.startswith(around)
     environment = {
         **os.environ, "LETHE_OUT": str(out), "LETHE_CONFIG": str(config), "LETHE_IN_MODEL": str(model), "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(folder / "cache"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }  # fmt: skip
-    done = subprocess.run(["bash", "-euc", "\n".join(own)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-euc", script.removeprefix(around)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
@@ -151,11 +153,13 @@ def job(out: Path, **metrics: str) -> Job:
 
 @pytest.fixture
 def out(real_run: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(real_run, tmp_path / "out"))
+    return Path(shutil.copytree(real_run, tmp_path / "out", symlinks=True))
 
 
-def test_a_run_leaves_no_link_to_the_model(real_run: Path) -> None:
-    assert [path.name for path in real_run.iterdir()] == ["raw"]
+def test_scores_leave_no_link_to_the_model(out: Path) -> None:
+    assert (out / "checkpoint").is_symlink()
+    collect(job(out))
+    assert sorted(path.name for path in out.iterdir()) == ["items.jsonl", "raw", "scores.json"]
 
 
 def test_a_run_becomes_scores(out: Path) -> None:

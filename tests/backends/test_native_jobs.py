@@ -54,7 +54,7 @@ def test_a_checkpoint_of_a_step_is_one_that_everything_reads(what: str) -> None:
     assert found(what).output == "checkpoint.hf"
 
 
-@pytest.mark.parametrize("what", ["sdft", "pi_distill"])
+@pytest.mark.parametrize("what", ["pi_distill", "npo"])
 def test_the_runtimes_own_trainers_can_be_told_what_to_keep(what: str) -> None:
     assert "keep" in found(what).takes("execution")
     assert "keep" not in found(what).schema["properties"]["execution"]["required"]

@@ -74,7 +74,7 @@ EXECUTION: Values = {
     "report_to": "none",
 }
 LORA: Values = {"type": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
-OPTIONAL = {"adapter", "keep"}
+OPTIONAL = {"adapter", "keep", "nodes", "options", "sharding"}
 CONFIGS = {"sft": SFTConfig, "dpo": DPOConfig, "grpo": GRPOConfig}
 ALGORITHMS = sorted(SETTINGS)
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-import json
-import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from jinja2 import Environment
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from compiler.backends import part
-from runtime import verl_checkpoint
-from runtime.errors import JobError
-from runtime.job import Input, Job
-from runtime.models import train_tokenizer
-from runtime.parquet import write_verl
-from runtime.prompts import render_completion, render_prompt
-from runtime.rewards import compute_score
+from runtime.verl import checkpoint as verl_checkpoint
 from tests.backends import catalog
 
 PATHS = {
@@ -35,6 +24,7 @@ PATHS = {
     "WANDB_PROJECT": "lethe", "WANDB_NAME": "gt_sft_math_base_4b",
 }  # fmt: skip
 # VeRL reads this key and declares it nowhere (verl/trainer/ppo/reward.py), so a struct check would refuse it.
+OURS = ("defaults", "hydra", "package")  # what a generated file has beside VeRL's own options
 UNDECLARED = "reward.custom_reward_function.reward_kwargs"
 # These are mappings of whatever Hugging Face's config has, declared empty.
 OPEN = ("model.override_config", "actor_rollout_ref.model.override_config")
@@ -59,7 +49,7 @@ def verl_config(primary: str) -> DictConfig:
 
 def on_top_of_verl(config: Mapping[str, Any]) -> DictConfig:
     """The config as VeRL sees it. Raises ConfigKeyError for a key that VeRL does not have."""
-    own = {key: value for key, value in copy.deepcopy(dict(config)).items() if key not in ("defaults", "hydra")}
+    own = {key: value for key, value in copy.deepcopy(dict(config)).items() if key not in OURS}
     kwargs = own.get("reward", {}).get("custom_reward_function", {}).pop("reward_kwargs", None)
     base = verl_config(config["defaults"][0])
     merged = OmegaConf.merge(base, own)
@@ -117,7 +107,7 @@ GRPO_PLACES = {
     "actor_rollout_ref.rollout.tensor_model_parallel_size": 1, "actor_rollout_ref.rollout.response_length": 1024,
     "reward.custom_reward_function.path": "pkg://runtime.rewards", UNDECLARED: {"grader": "math"},
     "trainer.total_epochs": 3, "trainer.val_before_train": False, "trainer.test_freq": -1, "trainer.save_freq": 100,
-    "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1, "ray_kwargs.ray_init.num_cpus": 32,
+    "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1, "ray_kwargs.ray_init.num_cpus": None,
 }  # fmt: skip
 
 
@@ -218,7 +208,8 @@ def test_every_setting_decides_something_in_the_config(algorithm: str) -> None:
 @pytest.mark.parametrize("start", ["base", "safe"])
 @pytest.mark.parametrize("algorithm", ["sft", "grpo"])
 def test_a_config_holds_no_path(algorithm: str, start: str) -> None:
-    for place, text in strings_of(catalog.rendered(*catalog.algorithm(algorithm, "math", start))):
+    what, values = catalog.algorithm(algorithm, "math", start)
+    for place, text in strings_of(what.config_of(values["settings"], values["execution"])):
         if "/" in text and not place.endswith("custom_chat_template"):
             assert text.startswith(("${oc.env:", "pkg://")), place
 
@@ -290,222 +281,10 @@ def test_an_adapter_lands_where_verl_reads_it(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ["sft", "grpo"])
 def test_a_script_starts_verl_between_the_checks_of_its_inputs_and_its_output(algorithm: str) -> None:
     what, values = catalog.algorithm(algorithm, "math")
-    lines = what.render_launch(values["settings"], values["execution"], {}).splitlines()
-    assert lines[0].startswith("python -m runtime begin") and lines[-1].startswith("python -m runtime finish")
-    launched = " ".join(lines)
+    launched = what.render_launch(values["settings"], values["execution"], {})
+    start = "exec python -m runtime launch " + ("" if algorithm == "sft" else "--marked ") + '"$LETHE_CONTRACT"'
+    assert start in launched
     if algorithm == "sft":
-        assert "torchrun --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer" in launched
+        assert " --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer" in launched
     else:
         assert "-m verl.trainer.main_ppo" in launched and "RAY_AUTH_MODE=token" in launched
-
-
-# --- prompts -----------------------------------------------------------------------------------------------------------
-
-
-class Jinja:
-    """Renders a chat template as transformers does: trimmed blocks, `eos_token` known."""
-
-    def __init__(self, template: str, eos: str) -> None:
-        self.template, self.eos = Environment(trim_blocks=True, lstrip_blocks=True).from_string(template), eos
-
-    def __call__(self, messages: list[dict[str, str]], *, prompt: bool = False, **more: Any) -> str:
-        return self.template.render(messages=messages, add_generation_prompt=prompt, eos_token=self.eos, **more)
-
-
-def template_of(start: str, thinking: bool = False) -> str:
-    what, values = catalog.algorithm("sft", "math", start)
-    values["settings"]["prompt"]["thinking"] = thinking
-    found = catalog.rendered(what, values)["model"]["custom_chat_template"]
-    assert isinstance(found, str)
-    return found
-
-
-QUESTION = {"role": "user", "content": "What is 2+2?"}
-ANSWER = {"role": "assistant", "content": "It is 4."}
-EOS = "<|im_end|>"
-
-
-@pytest.mark.parametrize(("start", "thinking"), [("base", False), ("safe", False), ("safe", True)])
-def test_turn_by_turn_is_the_whole_conversation(start: str, thinking: bool) -> None:
-    """VeRL renders each turn by itself and leaves the generation prompt's length out of the answer's loss."""
-    render = Jinja(template_of(start, thinking), EOS)
-    prompt = render([QUESTION], prompt=True)
-    opening = prompt.removeprefix(render([QUESTION]))
-    assert render([QUESTION]) + render([ANSWER]) == render([QUESTION, ANSWER])
-    assert render([ANSWER]).startswith(opening)
-    learned = render([ANSWER]).removeprefix(opening)
-    assert learned == (" It is 4." if start == "base" else "It is 4.") + EOS
-    assert render([QUESTION, ANSWER]) == prompt + learned
-
-
-@pytest.mark.parametrize("thinking", [False, True])
-def test_a_chat_prompt_is_qwen3s_own(thinking: bool) -> None:
-    own = Path(str(importlib.metadata.distribution("trl").locate_file("trl/chat_templates/qwen3.jinja"))).read_text(
-        encoding="utf-8"
-    )
-    ours, qwen = Jinja(template_of("safe", thinking), EOS), Jinja(own, EOS)
-    assert ours([QUESTION], prompt=True) == qwen([QUESTION], prompt=True, enable_thinking=thinking)
-    if not thinking:
-        assert ours([QUESTION, ANSWER]) + "\n" == qwen([QUESTION, ANSWER], enable_thinking=False)
-
-
-def test_a_plain_prompt_is_the_runtimes_own() -> None:
-    tokenizer = train_tokenizer(["Q: What is 2+2?\nA: It is 4."], 300)
-    prompt = render_prompt(QUESTION["content"], tokenizer)
-    whole = prompt + render_completion(ANSWER["content"], tokenizer) + tokenizer.eos_token
-    render = Jinja(template_of("base"), tokenizer.eos_token)
-    assert render([QUESTION], prompt=True) == prompt and render([QUESTION, ANSWER]) == whole
-
-
-# --- rewards -----------------------------------------------------------------------------------------------------------
-
-
-def reward(output: str, *, answer: str = "18", grader: str = "math") -> float:
-    info = {"row": json.dumps({"id": "a", "prompt": "?", "answer": answer})}
-    return compute_score("prompts", output, answer, info, grader=grader)
-
-
-def test_the_reward_is_the_graders_verdict() -> None:
-    assert [reward(text) for text in ("so \\boxed{18}", "so \\boxed{17}", "", "18 or 17")] == [1.0, 0.0, 0.0, 0.0]
-    assert reward("the Paris.", answer="Paris", grader="qa") == 1.0
-
-
-def test_rewards_of_many_threads_do_not_mix() -> None:
-    outputs = [f"\\boxed{{{number}}}" for number in range(40)]
-    found: dict[str, float] = {}
-    threads = [threading.Thread(target=lambda text=text: found.update({text: reward(text)})) for text in outputs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [text for text in outputs if found[text]] == ["\\boxed{18}"]
-
-
-def test_a_reward_needs_the_row_it_was_compiled_with() -> None:
-    with pytest.raises(JobError, match=r"no extra_info\.row"):
-        compute_score("prompts", "18", "18", {}, grader="math")
-    with pytest.raises(JobError, match="is not the row's answer"):
-        compute_score("prompts", "18", "17", {"row": '{"answer": "18"}'}, grader="math")
-    with pytest.raises(JobError, match="there is no 'maths'"):
-        reward("18", grader="maths")
-
-
-# --- what a run leaves -------------------------------------------------------------------------------------------------
-
-
-def finished_run(folder: Path, rows: int, step: int | None, *, algorithm: str = "sft") -> Job:
-    """A job whose output folder is what VeRL leaves after `step` updates on `rows` rows."""
-    config = catalog.rendered(*catalog.algorithm(algorithm, "math"))
-    start, data, out = folder / "start", folder / "data", folder / "out"
-    for each in (start, data, out):
-        each.mkdir()
-    train_tokenizer(["What is 2+2? It is 4."], 300).save_pretrained(start)
-    if algorithm == "sft":
-        write_verl(
-            data / "train.parquet", [{"id": i, "prompt": "?", "completion": "!"} for i in range(rows)], "dataset.sft", "truth"
-        )
-    else:
-        asked = [{"id": i, "prompt": "2+2? " * (1000 if i == 0 else 1), "answer": "4"} for i in range(rows)]
-        write_verl(data / "train.parquet", asked, "dataset.rl", "prompts")
-    if step is not None:
-        add_checkpoint(out, step, algorithm)
-        (out / "latest_checkpointed_iteration.txt").write_text(f"{step}")
-    inputs = {"start": Input("a", "checkpoint.hf", start, "f"), "data": Input("b", "dataset.sft", data, "f")}
-    return Job("train/x", "train", "s", "f" * 64, None, config, inputs, out)
-
-
-def model_folder(out: Path, step: int, algorithm: str) -> Path:
-    return out / f"global_step_{step}" / ("actor" if algorithm == "grpo" else "")
-
-
-def add_checkpoint(out: Path, step: int, algorithm: str) -> None:
-    model = model_folder(out, step, algorithm)
-    (model / "huggingface").mkdir(parents=True)
-    (model / "model_world_size_1_rank_0.pt").touch()
-    (model / "huggingface" / "chat_template.jinja").write_text("verl's")
-
-
-def test_a_finished_run_points_at_its_model_with_the_starts_tokenizer(tmp_path: Path) -> None:
-    job = finished_run(tmp_path, 35, 6)
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 35, "kept": [6]}
-    final = job.out / "final"
-    assert final.resolve() == job.out / "global_step_6" and not (final / "huggingface" / "chat_template.jinja").exists()
-    assert (final / "huggingface" / "tokenizer.json").read_bytes() == (tmp_path / "start" / "tokenizer.json").read_bytes()
-    assert verl_checkpoint.close(job)["updates"] == 6
-
-
-def test_prompts_that_verl_leaves_out_are_not_counted(tmp_path: Path) -> None:
-    job = finished_run(tmp_path, 33, 6, algorithm="grpo")
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 32, "kept": [6]}
-    assert (job.out / "final").resolve() == job.out / "global_step_6" / "actor"
-
-
-@pytest.mark.parametrize("algorithm", ["sft", "grpo"])
-def test_every_checkpoint_that_verl_kept_has_the_name_of_its_step(tmp_path: Path, algorithm: str) -> None:
-    job = finished_run(tmp_path, 35 if algorithm == "sft" else 33, 6, algorithm=algorithm)
-    add_checkpoint(job.out, 2, algorithm)
-    (job.out / "global_step_4").mkdir()  # one without shards is none
-    assert verl_checkpoint.close(job)["kept"] == [2, 6]
-    kept = job.out / "steps/2"
-    assert kept.resolve() == model_folder(job.out, 2, algorithm) and kept.readlink().parts[:2] == ("..", "global_step_2")
-    assert (kept / "huggingface/tokenizer.json").read_bytes() == (tmp_path / "start/tokenizer.json").read_bytes()
-    assert not (kept / "huggingface/chat_template.jinja").exists()
-
-
-def test_a_run_that_is_past_a_step_to_be_kept_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job = finished_run(tmp_path, 35, 5)
-    add_checkpoint(job.out, 2, "sft")
-    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 5, 6))
-    assert (job.out / "global_step_5").exists() and capsys.readouterr().out == ""
-    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 3))
-    assert "train/x has passed step 3 without keeping its checkpoint" in capsys.readouterr().out
-    assert not list(job.out.glob("global_step_*")) and not (job.out / verl_checkpoint.LATEST).exists()
-    verl_checkpoint.start_over_if_past(job.id, job.out, (2, 3))
-
-
-def test_a_run_cut_short_is_no_result(tmp_path: Path) -> None:
-    job = finished_run(tmp_path, 35, 5)
-    with pytest.raises(verl_checkpoint.EndedEarly, match="ended at update 5 of 6") as caught:
-        verl_checkpoint.close(job)
-    assert caught.value.exit_code == 75 and not (job.out / "final").exists()
-
-
-def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="saved no checkpoint"):
-        verl_checkpoint.close(finished_run(tmp_path, 35, None))
-
-
-def test_a_pointer_to_nothing_says_so(tmp_path: Path) -> None:
-    job = finished_run(tmp_path, 35, 6)
-    (job.out / "global_step_6" / "model_world_size_1_rank_0.pt").unlink()
-    with pytest.raises(JobError, match="holds no model shards"):
-        verl_checkpoint.close(job)
-
-
-@pytest.mark.parametrize(
-    ("rows", "updates"), [(7473, 1401), (7397, 1386), (7500, 1404), (6946, 1302), (3151, 588), (6568, 1230)]
-)
-def test_planned_updates_are_the_studys(rows: int, updates: int) -> None:
-    """The six supervised runs of the study: 3 epochs of whole batches of 16."""
-    config = catalog.rendered(*catalog.algorithm("sft", "math"))
-    assert verl_checkpoint.planned_updates(config, rows) == updates
-
-
-def test_steps_win_over_epochs_and_too_few_rows_are_an_error() -> None:
-    what, values = catalog.algorithm("sft", "math")
-    with pytest.raises(JobError, match="15 rows do not fill one batch of 16"):
-        verl_checkpoint.planned_updates(catalog.rendered(what, values), 15)
-    values["settings"] |= {"epochs": None, "steps": 12}
-    assert verl_checkpoint.planned_updates(catalog.rendered(what, values), 5) == 12
-
-
-def test_verls_parquet_has_the_columns_that_the_configs_name(tmp_path: Path) -> None:
-    file = tmp_path / "train.parquet"
-    write_verl(file, [{"id": "a", "prompt": "?", "answer": "4"}], "dataset.rl", "prompts")
-    config = catalog.rendered(*catalog.algorithm("grpo", "math"))
-    row = pyarrow.parquet.read_table(file).to_pylist()[0]
-    assert {config["data"]["prompt_key"], config["data"]["reward_fn_key"], "reward_model", "extra_info"} <= set(row)
-    found = compute_score(
-        row["data_source"], "\\boxed{4}", row["reward_model"]["ground_truth"], row["extra_info"], grader="math"
-    )
-    assert found == 1.0

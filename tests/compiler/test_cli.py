@@ -18,14 +18,15 @@ SURFACE = {
     "compile": ["--json", "--locked", "--overwrite"],
     "diff": ["--exit-code", "--full", "--json", "--markdown", "--store", "--submitted", "--summary"],
     "ls": ["--allow-empty", "--cells", "--json", "--store"],
-    "explain": ["--json"],
+    "explain": ["--canary", "--json"],
     "lock": ["--json", "--update"],
     "canary": ["--cells", "--json", "--overwrite"],
     "simulate": ["--fail", "--json", "--kill-submitter", "--random", "--seed"],
     "select": ["--json", "--store"],
-    "status": ["--json", "--store"],
+    "status": ["--canary", "--json", "--store"],
     "report": ["--json", "--store"],
     "calibrate": ["--json", "--store"],
+    "env": ["--at", "--cluster"],
     "schema": [],
 }
 

@@ -353,7 +353,7 @@ def test_forms_that_exclude_each_other_are_a_mistake(options: list[str], compile
         ('{"lethe": 99}', "was written by another version of Lethe"),
         ("[1]", "is not a plan"),
         ("{", "is not a plan"),
-        ('{"lethe": 3, "jobs": [{}], "cells": []}', "is not a plan"),
+        ('{"lethe": 4, "jobs": [{}], "cells": []}', "is not a plan"),
         ("\udcff", "is not a plan"),
     ],
 )

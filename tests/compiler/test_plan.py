@@ -17,6 +17,7 @@ from tests.compiler.project import REPOSITORY, Project
 ROWS, MODEL = "dataset.rows", "checkpoint.hf"
 # What each kind of job reads by name; None is every other name, those of the domains.
 READS: dict[str, dict[str | None, str]] = {
+    "preflight": {},
     "prepare": {},
     "fetch": {},
     "pretrain": {None: ROWS, "start": MODEL},
@@ -77,6 +78,7 @@ def test_jobs_stand_after_what_they_read(plan: dict[str, Any]) -> None:
 
 def test_every_job_but_the_report_serves_another(plan: dict[str, Any]) -> None:
     read = {edge["job"] for job in plan["jobs"] for edge in job["inputs"]}
+    read |= {before for job in plan["jobs"] for before in job["after"]}
     assert {job["id"] for job in plan["jobs"]} - read == {f"report/{plan['study']}"}
 
 
@@ -182,11 +184,11 @@ def test_a_study_extends_a_definition_of_the_catalog(project: Project) -> None:
     project.add(
         "define:\n"
         "  clusters: {here: {extends: here, resources: {train: {mem: 9G}}}}\n"
-        "  algorithms: {sft: {extends: sft, settings: {batch_size: 4}}}\n"
+        "  algorithms: {sft: {extends: sft, settings: {batch_size: 16}}}\n"
     )
     trained = {job["id"]: job for job in project.compile()["jobs"]}["train/gt_sft_sums_base_nano"]
     assert (trained["resources"]["mem"], trained["resources"]["time"]) == ("9G", "2:00:00")
-    assert (trained["settings"]["batch_size"], trained["settings"]["lr"]) == (4, 1e-3)
+    assert (trained["settings"]["batch_size"], trained["settings"]["lr"]) == (16, 1e-3)
 
 
 def test_a_study_replaces_a_definition_of_the_catalog(project: Project) -> None:
@@ -260,6 +262,7 @@ def test_contracts_say_what_the_plan_says(shared: Project) -> None:
                 for edge in job["inputs"]
             },
             "output": {"type": job["output"], "path": f"{name}-{job['fingerprint'][:12]}"},
+            "environment": {"name": job["environment"], "lock": job["lock"]},
         }  # fmt: skip
         assert (shared.tree / contract["config"]).is_file()
 
@@ -274,7 +277,7 @@ def test_the_plan_holds_each_config_with_execution_left_blank(shared: Project) -
 def test_submit_all_has_one_line_a_job_in_the_plans_order(shared: Project) -> None:
     lines = [line.split() for line in (shared.tree / "submit_all.sh").read_text().splitlines() if line.startswith("submit ")]
     for line, job in zip(lines, shared.plan()["jobs"], strict=True):
-        after = [edge["job"] for edge in job["inputs"] if edge["required"]]
+        after = [*(edge["job"] for edge in job["inputs"] if edge["required"]), *job["after"]]
         ended = [edge["job"] for edge in job["inputs"] if not edge["required"]]
         words = [*(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
         assert line == ["submit", job["id"], job["fingerprint"], *words]

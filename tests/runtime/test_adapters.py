@@ -11,7 +11,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from runtime import verl_adapter
+from runtime.verl import adapter as verl_adapter
 from runtime.bracket import missing_files
 from runtime.errors import JobError
 from runtime.job import Input, Job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from runtime import markers
 from runtime.markers import Marker
 
-MARKER = Marker("train/x", "train", "checkpoint.hf", "f" * 64, {"steps": 150, "loss": 0.25}, 8.2, "2026-01-31T12:00:00Z")
+MARKER = Marker(
+    "train/x", "train", "checkpoint.hf", "f" * 64, {"steps": 150, "loss": 0.25}, 8.2, "2026-01-31T12:00:00Z",
+    {"name": "verl", "lock": "e" * 64},
+)  # fmt: skip
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -30,7 +34,16 @@ def test_the_format_is_the_documented_one(tmp_path: Path) -> None:
         "facts": {"steps": 150, "loss": 0.25},
         "seconds": 8.2,
         "finished": "2026-01-31T12:00:00Z",
+        "environment": {"name": "verl", "lock": "e" * 64},
     }
+
+
+def test_a_marker_of_before_environments_were_recorded_is_one(tmp_path: Path) -> None:
+    markers.write(tmp_path, MARKER)
+    fields = json.loads((tmp_path / "DONE.json").read_text())
+    del fields["environment"]
+    (tmp_path / "DONE.json").write_text(json.dumps(fields))
+    assert markers.is_done(tmp_path, "f" * 64) and markers.read(tmp_path) == replace(MARKER, environment=None)
 
 
 def test_done_means_this_very_fingerprint(tmp_path: Path) -> None:

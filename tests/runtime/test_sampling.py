@@ -10,9 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import JobError
 from runtime.models import load_model, load_tokenizer
-from runtime.sampling import Decoding, check_engine, choose_tokens, item_seed, sample
+from runtime.sampling import Decoding, choose_tokens, item_seed, sample
 
 PROMPTS = ["Q: 1\nA:", "Q: What is 12+34=?\nA:", "Q: 7\nA:", "Q: a longer one of 99\nA:"]
 SEEDS = [11, 12, 13, 14]
@@ -91,9 +90,3 @@ def test_a_nucleus_leaves_out_the_tail_and_keeps_at_least_the_likeliest() -> Non
 def test_a_drawn_token_is_always_one_of_the_vocabulary(logits: list[float], uniform: float, top_p: float) -> None:
     token = choose_tokens(torch.tensor([logits]), torch.tensor([uniform]), 1.0, top_p)
     assert 0 <= int(token) < len(logits)
-
-
-def test_an_engine_that_is_not_there_is_refused_by_name() -> None:
-    with pytest.raises(JobError, match=r"no 'vllm'.*use backend 'native'"):
-        check_engine({"engine": "vllm"})
-    check_engine({})

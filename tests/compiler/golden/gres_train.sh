@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.55527ae5
+#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.d3dc3fe1
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -19,14 +19,15 @@ export LETHE_ROOT="$PWD"
 unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export GREETING="it's \"5 o'clock\" \`date\` \$(date) 100% \$5"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/envs/train/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-55527ae5ed03"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-d3dc3fe155f2"
 export LETHE_CONTRACT="$PWD/generated/toy/jobs/train/gt_sft_facts_base_nano.json"
 export LETHE_CONFIG="$PWD/generated/toy/configs/train/gt_sft_facts_base_nano.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=toys WANDB_NAME=gt_sft_facts_base_nano
-export WANDB_RUN_ID=55527ae5ed03e54e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=d3dc3fe155f2f608 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
-exec torchrun --standalone --nproc-per-node 2 -m runtime train "$LETHE_CONTRACT"
+exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.gt_sft_qa_safe_micro.60a2bd8f
+#SBATCH --job-name=micro.train.gt_sft_qa_safe_micro.e0e34b25
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_qa_safe_micro-60a2bd8fc11b"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_qa_safe_micro-e0e34b259409"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/gt_sft_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/gt_sft_qa_safe_micro.yaml"
 

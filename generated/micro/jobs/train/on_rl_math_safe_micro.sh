@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.on_rl_math_safe_micro.05fbe626
+#SBATCH --job-name=micro.train.on_rl_math_safe_micro.c66f966b
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_micro-05fbe6263e1c"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_micro-c66f966b8b53"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/on_rl_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/on_rl_math_safe_micro.yaml"
 

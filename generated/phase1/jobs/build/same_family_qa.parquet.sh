@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.same_family_qa.parquet.62266f5f
+#SBATCH --job-name=phase1.build.same_family_qa.parquet.4d06b31a
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,11 +19,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/train/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_qa.parquet-62266f5ff34d"
+export LETHE_OUT="$LETHE_STORE/build/same_family_qa.parquet-4d06b31ab17d"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/same_family_qa.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/same_family_qa.parquet.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_code_base_4b.ab0a2708
+#SBATCH --job-name=phase1.convert.cf_sft_code_base_4b.6b31fcf1
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,16 +19,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_base_4b-ab0a2708f501"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_base_4b-6b31fcf1050c"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_base_4b-ec2bbc41f6ce"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_base_4b-cdf1447f3206"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-python -m verl.model_merger merge --backend fsdp --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
+  --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

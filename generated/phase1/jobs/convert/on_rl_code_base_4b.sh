@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.on_rl_code_base_4b.278ba8b1
+#SBATCH --job-name=phase1.convert.on_rl_code_base_4b.9aff2e25
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,16 +19,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_base_4b-278ba8b1a925"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_base_4b-9aff2e250608"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/on_rl_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/on_rl_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_base_4b-b97b8a5bc0d9"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_base_4b-f74d897c429e"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-python -m verl.model_merger merge --backend fsdp --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
+  --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.off_rl_math_base_4b.forgetting.b93210bb
+#SBATCH --job-name=phase1.evaluate.off_rl_math_base_4b.forgetting.56d919b4
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -20,19 +20,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_4b.forgetting-b93210bb032c"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_4b.forgetting-56d919b4d98a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/off_rl_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/off_rl_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_base_4b-3ce24087026e"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_base_4b-aac18c3e5512"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-rm -rf "$LETHE_OUT/raw"
-ln -sfn "$LETHE_IN_MODEL" "$LETHE_OUT/checkpoint"
-(cd "$LETHE_OUT" && lm-eval run --config "$LETHE_CONFIG")
-rm "$LETHE_OUT/checkpoint"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '
+cd "$LETHE_OUT" && rm -rf raw && ln -sfn "$LETHE_IN_MODEL" checkpoint && exec lm-eval run --config "$LETHE_CONFIG"'

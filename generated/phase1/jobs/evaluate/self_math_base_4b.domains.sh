@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_math_base_4b.domains.967941c2
+#SBATCH --job-name=phase1.evaluate.self_math_base_4b.domains.038e1151
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -20,11 +20,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.domains-967941c247e3"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.domains-038e1151e390"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_math_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_math_base_4b.domains.yaml"
 

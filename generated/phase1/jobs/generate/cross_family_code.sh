@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.cross_family_code.ae150466
+#SBATCH --job-name=phase1.generate.cross_family_code.69b8b264
 #SBATCH --partition=long
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -20,11 +20,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_code-ae1504662299"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_code-69b8b2647baf"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/cross_family_code.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/cross_family_code.yaml"
 

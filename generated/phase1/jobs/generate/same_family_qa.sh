@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.same_family_qa.91f2c628
+#SBATCH --job-name=phase1.generate.same_family_qa.30411cce
 #SBATCH --partition=main
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -20,11 +20,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-91f2c6280169"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-30411ccec7d3"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/same_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/same_family_qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.d350e878
+#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.cce7c729
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -20,20 +20,18 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-d350e8789deb"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-cce7c729e2b4"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/sf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/sf_sft_math_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-3bd35a8b7274"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-f24dbc5ea454"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_math_base_4b
-export WANDB_RUN_ID=d350e8789debe325 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=cce7c729e2b4360d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-torchrun --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
+exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
-python -m runtime finish "$LETHE_CONTRACT"

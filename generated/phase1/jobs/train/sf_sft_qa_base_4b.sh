@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.sf_sft_qa_base_4b.fd8bcb54
+#SBATCH --job-name=phase1.train.sf_sft_qa_base_4b.3e490de6
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -20,20 +20,18 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_base_4b-fd8bcb54b984"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_base_4b-3e490de6b7f7"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/sf_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/sf_sft_qa_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_qa.parquet-62266f5ff34d"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_qa.parquet-4d06b31ab17d"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_qa_base_4b
-export WANDB_RUN_ID=fd8bcb54b9844cb5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=3e490de6b7f7c370 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-torchrun --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
+exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
-python -m runtime finish "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.cross_family_code.parquet.cab19586
+#SBATCH --job-name=phase2.build.cross_family_code.parquet.2e6e6729
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,11 +19,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/train/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/cross_family_code.parquet-cab1958674a2"
+export LETHE_OUT="$LETHE_STORE/build/cross_family_code.parquet-2e6e67297e65"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/cross_family_code.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/cross_family_code.parquet.yaml"
 

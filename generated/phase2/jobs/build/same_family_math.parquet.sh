@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.same_family_math.parquet.3bd35a8b
+#SBATCH --job-name=phase2.build.same_family_math.parquet.f24dbc5e
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,11 +19,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/train/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_math.parquet-3bd35a8b7274"
+export LETHE_OUT="$LETHE_STORE/build/same_family_math.parquet-f24dbc5ea454"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/same_family_math.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/same_family_math.parquet.yaml"
 

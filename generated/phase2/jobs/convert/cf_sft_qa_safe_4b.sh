@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_qa_safe_4b.f16f9827
+#SBATCH --job-name=phase2.convert.cf_sft_qa_safe_4b.442f068b
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -19,16 +19,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_safe_4b-f16f9827a411"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_safe_4b-442f068b8afc"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_safe_4b-c435bb02b909"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_safe_4b-627209bd8191"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-python -m verl.model_merger merge --backend fsdp --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
+  --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.e01079fd
+#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.4fe6932d
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -20,19 +20,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-e01079fdfc27"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-4fe6932d478f"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-9090aee2e556"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-20dfd613a521"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-rm -rf "$LETHE_OUT/raw"
-ln -sfn "$LETHE_IN_MODEL" "$LETHE_OUT/checkpoint"
-(cd "$LETHE_OUT" && lm-eval run --config "$LETHE_CONFIG")
-rm "$LETHE_OUT/checkpoint"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '
+cd "$LETHE_OUT" && rm -rf raw && ln -sfn "$LETHE_IN_MODEL" checkpoint && exec lm-eval run --config "$LETHE_CONFIG"'

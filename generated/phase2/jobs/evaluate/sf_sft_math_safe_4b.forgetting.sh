@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.5cebdded
+#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.c45baa4c
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -20,19 +20,15 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-5cebdded4042"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-c45baa4c7a2c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-11ee2e179c1a"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-3680bf5e2788"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-rm -rf "$LETHE_OUT/raw"
-ln -sfn "$LETHE_IN_MODEL" "$LETHE_OUT/checkpoint"
-(cd "$LETHE_OUT" && lm-eval run --config "$LETHE_CONFIG")
-rm "$LETHE_OUT/checkpoint"
-python -m runtime finish "$LETHE_CONTRACT"
+exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '
+cd "$LETHE_OUT" && rm -rf raw && ln -sfn "$LETHE_IN_MODEL" checkpoint && exec lm-eval run --config "$LETHE_CONFIG"'

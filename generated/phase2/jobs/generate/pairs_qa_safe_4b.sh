@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.pairs_qa_safe_4b.e96ff66d
+#SBATCH --job-name=phase2.generate.pairs_qa_safe_4b.26bfa9f7
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -20,11 +20,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_safe_4b-e96ff66da122"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_safe_4b-26bfa9f77c70"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/pairs_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/pairs_qa_safe_4b.yaml"
 

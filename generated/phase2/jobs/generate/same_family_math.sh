@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.same_family_math.e1fc2395
+#SBATCH --job-name=phase2.generate.same_family_math.90f6fef3
 #SBATCH --partition=main
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -20,11 +20,12 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
-. "$SCRATCH/lethe-envs/eval/bin/activate"
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_math-e1fc2395a881"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_math-90f6fef3fb0b"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/same_family_math.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/same_family_math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.on_rl_math_safe_4b.0d2c09a0
+#SBATCH --job-name=phase2.train.on_rl_math_safe_4b.43fe2ec6
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -20,26 +20,22 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_4b-0d2c09a0c8e1"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_4b-43fe2ec669b9"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_math_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_math.parquet-13e629a7b16f"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_math_safe_4b
-export WANDB_RUN_ID=0d2c09a0c8e14377 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=43fe2ec669b9c527 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
-export RAY_ADDRESS=local RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
-RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"
-RAY_TMPDIR="$(mktemp -d /tmp/ray.XXXXXX)"  # Ray's sockets need a short path, and this job its own
-export RAY_AUTH_TOKEN RAY_TMPDIR
-trap 'rm -rf "$RAY_TMPDIR"' EXIT
-python -m verl.trainer.main_ppo \
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+exec python -m runtime launch --marked "$LETHE_CONTRACT" \
+  python -m runtime.launch.ray_cluster --nodes=1 --cpus=32 --gpus=2 \
+  python -m runtime.launch.marked python -m verl.trainer.main_ppo \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
-python -m runtime finish "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.sf_sft_math_safe_4b.0ca9d690
+#SBATCH --job-name=phase2.train.sf_sft_math_safe_4b.6f82f303
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -20,20 +20,18 @@ unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
 export PYTHONUNBUFFERED="1"
 export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 # shellcheck disable=SC1090,SC1091
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_4b-0ca9d690dcd4"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_4b-6f82f30348ed"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/sf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/sf_sft_math_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-3bd35a8b7274"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-f24dbc5ea454"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_math_safe_4b
-export WANDB_RUN_ID=0ca9d690dcd42a98 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=6f82f30348ed4a62 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
-python -m runtime begin "$LETHE_CONTRACT"
-if [ -f "$LETHE_OUT/DONE.json" ]; then exit 0; fi
-torchrun --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
+exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
-python -m runtime finish "$LETHE_CONTRACT"

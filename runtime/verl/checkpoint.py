@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ def start_over_if_past(job: str, out: Path, needed: Iterable[int]) -> None:
     (out / LATEST).unlink()
     for step in _checkpoints(out):
         shutil.rmtree(out / f"global_step_{step}")
+
+
+def saved_at(out: Path) -> datetime | None:
+    """When the checkpoint that VeRL would go on from was saved; None where there is none."""
+    file = out / LATEST
+    return datetime.fromtimestamp(file.stat().st_mtime) if file.is_file() else None
 
 
 def planned_updates(config: Mapping[str, Any], rows: int) -> int:

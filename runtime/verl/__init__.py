@@ -1,0 +1,1 @@
+"""What stands between VeRL and Lethe: its checkpoints made into artifacts, and a platform to train on where there is no GPU."""

@@ -1,0 +1,1 @@
+"""The real packages, asked what they say of a config."""
