@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.environment import TemplateExpression
 from pydantic import Field
@@ -67,7 +66,11 @@ class Part:
 
     def takes(self, group: str) -> frozenset[str]:
         """The names that the schema knows in `settings` or `execution`."""
-        return frozenset(self.schema["properties"].get(group, {}).get("properties", {}))
+        return self._takes.get(group, frozenset())
+
+    @cached_property
+    def _takes(self) -> dict[str, frozenset[str]]:
+        return {group: frozenset(found.get("properties", {})) for group, found in self.schema["properties"].items()}
 
     def check(self, group: str, values: Tree, whose: str) -> list[Diagnostic]:
         """What is wrong with `values` as this part's `settings` or `execution`."""
@@ -100,17 +103,12 @@ class Part:
         return self.launch.render(settings=settings, execution=execution, job=job).rstrip("\n")
 
 
-def parse_config(text: str) -> Any:
-    """What a rendered config says."""
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
 @cache
 def environment() -> Environment:
     """The Jinja environment of every template: an unknown name is an error, never an empty string."""
     found = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
+        keep_trailing_newline=True, autoescape=False, auto_reload=False,
     )  # fmt: skip
     found.filters.update(yaml=yaml_flow, block=yaml_block, sh=shell_word, expanded=shell_expanded)
     return found

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from compiler import backends
+from compiler.configs import parse_config
 from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster, Environment
 from compiler.language.study import Tracking
@@ -96,7 +97,7 @@ def _piece(scene: Scene, kind: str, index: int) -> Piece:
     renders: Mapping[str, Callable[[Scene], str]] = {
         "config": lambda now: emit.config_text(_of(now.job)),
         "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, emit.config_text(_of(now.job))),
-        "contract": lambda now: json.dumps(emit.contract(now.plan, _of(now.job)), indent=1) + "\n",
+        "contract": lambda now: emit.contract_text(now.plan, _of(now.job)),
         "submit_all.sh": lambda now: emit.submit_all(now.plan, now.cluster),
         "PLAN.md": lambda now: emit.plan_page(now.plan),
     }
@@ -162,7 +163,7 @@ def _with_config(job: Job, like: Job) -> Job:
     """The job with the config that its settings come to in the backend of `like`, every execution value blank."""
     part = backends.part(like.backend, like.what, Position(job.id))
     text = part.render_config(job.settings, dict.fromkeys(part.takes("execution")))
-    return replace(job, config=backends.parse_config(text))
+    return replace(job, config=parse_config(text))
 
 
 # ---- data, and back -------------------------------------------------------------------------------------------------
