@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import io
 import json
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    gc.disable()  # a run is short, and nearly all that it makes stays to its end: looking for what could go takes its time
     try:
         code: int = options.run(options)
     except Exception as error:  # the one place that may: everything a user can mend is a LetheError

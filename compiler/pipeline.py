@@ -18,7 +18,7 @@ from compiler.lock.file import Locked, read_lock
 from compiler.lower import lower
 from compiler.lower.amend import Amendment
 from compiler.lower.sources import Sources
-from compiler.output.emit import emit
+from compiler.output.emit import Files
 from compiler.plan.plan import Plan
 
 
@@ -27,7 +27,7 @@ class Compiled:
     """A plan with the text of every file it becomes, where the values of each job come from, and the lock it was made with."""
 
     plan: Plan
-    files: Mapping[str, str]
+    files: Files
     sources: Mapping[str, Sources]
     cluster: Cluster
     tracking: Tracking
@@ -60,5 +60,5 @@ def compiled_with(
     layers = (*((lock.amendment(),) if lock else ()), *amendments)
     plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix(), layers)
     cluster = read.catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
-    files = emit(plan, cluster, study.tracking, workshop.sources)
+    files = Files(plan, cluster, study.tracking, workshop.sources)
     return Compiled(plan, files, workshop.sources, cluster, study.tracking, lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _TIME = re.compile(
     r"(?a:(?P<days>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
@@ -11,6 +12,7 @@ _TIME = re.compile(
 _MEMORY = re.compile(r"(?:0|[1-9][0-9]*[KMGT])\Z")
 
 
+@cache
 def hours(text: str) -> float:
     """A time limit in hours. Slurm's six forms are M, M:S, H:M:S, D-H, D-H:M and D-H:M:S. Raises ValueError."""
     found = _TIME.match(text)

@@ -6,14 +6,18 @@ import json
 import math
 import re
 import shlex
+from functools import lru_cache
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*\Z")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"}
 
 
 def yaml_flow(value: Any) -> str:
     """`value` as YAML on one line."""
+    if type(value) is str:
+        return _yaml_text(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{yaml_flow(str(k))}: {yaml_flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -24,7 +28,11 @@ def yaml_flow(value: Any) -> str:
         return _yaml_float(value)
     if isinstance(value, int):
         return str(value)
-    text = str(value)
+    return _yaml_text(str(value))
+
+
+@lru_cache(maxsize=1 << 15)
+def _yaml_text(text: str) -> str:
     plain = _PLAIN.match(text) and text.lower() not in _YAML_WORDS
     return text if plain else re.sub(r"[^ -~]", _yaml_escape, json.dumps(text, ensure_ascii=False))
 
@@ -63,7 +71,7 @@ def _yaml_float(value: float) -> str:
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of `value`: keys sorted, no blanks. Raises TypeError for what has none, ValueError for nan."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def shell_word(value: Any) -> str:
@@ -71,6 +79,7 @@ def shell_word(value: Any) -> str:
     return shlex.quote(str(value))
 
 
+@lru_cache
 def shell_expanded(value: Any) -> str:
     """`value` in double quotes, where `$NAME` and `${NAME}` are meant to be expanded and nothing else is."""
     return '"' + re.sub(r'["`\\]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r"\\\g<0>", str(value)) + '"'

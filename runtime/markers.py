@@ -4,8 +4,8 @@
      "environment": {"name": "verl", "lock": "02e1…"}}
 
 `facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, with that of earlier ones
-where another program went on from their checkpoints (runtime/launch/attempt.py), or null when Lethe did not time it. `environment` says where it ran, with the hash of the lock of what was installed there; it is null in
-markers of old.
+where another program went on from their checkpoints (runtime/launch/attempt.py), or null when Lethe did not time it.
+`environment` says where it ran, with the hash of the lock of what was installed there; it is null in markers of old.
 """
 
 from __future__ import annotations

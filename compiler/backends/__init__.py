@@ -2,9 +2,9 @@
 
 from compiler.backends.folders import TEMPLATES, folder_of, is_own, template_file, template_name
 from compiler.backends.part import BackendFile, CrossFieldRule, Part, exists, part
-from compiler.backends.rendering import environment, parse_config
+from compiler.backends.rendering import environment
 
 __all__ = [
-    "TEMPLATES", "BackendFile", "CrossFieldRule", "Part", "environment", "exists", "folder_of", "is_own", "parse_config",
+    "TEMPLATES", "BackendFile", "CrossFieldRule", "Part", "environment", "exists", "folder_of", "is_own",
     "part", "template_file", "template_name",
 ]  # fmt: skip

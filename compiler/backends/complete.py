@@ -9,7 +9,8 @@ from itertools import takewhile
 from typing import Any
 
 from compiler.backends.options import Names, Options, laid_over, leaves, option, placed
-from compiler.backends.rendering import Line, lines_of, parse_config, places, unmarked
+from compiler.backends.rendering import Line, lines_of, places, unmarked
+from compiler.configs import parse_config
 from compiler.language.source import PathKey
 from compiler.text import yaml_block, yaml_flow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from compiler.backends.options import (
     with_options,
     without,
 )
-from compiler.backends.rendering import environment, expression, holds, parse_config, unmarked
+from compiler.backends.rendering import environment, expression, holds, unmarked
+from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.environments.needs import Ask, Needs
 from compiler.language.source import Tree, read_tree
@@ -90,7 +91,11 @@ class Part:
 
     def takes(self, group: str) -> frozenset[str]:
         """The names that the schema knows in `settings` or `execution`."""
-        return frozenset(self.schema["properties"].get(group, {}).get("properties", {}))
+        return self._takes.get(group, frozenset())
+
+    @cached_property
+    def _takes(self) -> dict[str, frozenset[str]]:
+        return {group: frozenset(found.get("properties", {})) for group, found in self.schema["properties"].items()}
 
     def check(self, group: str, values: Tree, whose: str) -> list[Diagnostic]:
         """What is wrong with `values` as this part's `settings` or `execution`."""

@@ -88,17 +88,12 @@ def _places(node: yaml.Node | None, path: PathKey) -> Iterator[tuple[PathKey, in
         yield from _places(value, here)
 
 
-def parse_config(text: str) -> Any:
-    """What a rendered config says."""
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
 @cache
 def environment() -> Environment:
     """The Jinja environment of every template: an unknown name is an error, never an empty string."""
     found = Environment(
         loader=_Templates(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=False, auto_reload=False,
     )  # fmt: skip
     found.filters.update(yaml=yaml_flow, block=yaml_block, toml=toml_text, sh=shell_word, expanded=shell_expanded)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from compiler.diagnostics import Position
@@ -71,7 +72,7 @@ class Cell:
         found = self.axes.get(ADAPTER)
         return None if found is None else str(found)
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """The axes as text, for files."""
         return {axis: text(value) for axis, value in self.axes.items()}

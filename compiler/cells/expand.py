@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from compiler.cells.cell import Cell, Expansion, Override, default_name, inside, same, text
+from compiler.cells.cell import Cell, Expansion, Override, default_name, inside, text
 from compiler.cells.origin import chosen
 from compiler.cells.rules import Draft, apply_rules
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
@@ -28,7 +28,8 @@ def expand(study: Study, tree: Tree, spec: Path) -> Expansion:
     edited = apply_rules(study, tree, [Draft(point) for point in points])
     if not edited.drafts:
         raise spec_error(tree.at(("rules",)), "the rules leave no cell")
-    cells = [_cell(study, tree, draft) for draft in edited.drafts]
+    overrides = _Overrides(study, tree)
+    cells = [_cell(study, overrides, draft) for draft in edited.drafts]
     _check_names(cells, tree)
     return Expansion(tuple(cells), edited.effects, {**edited.places, **_places(study, tree)})
 
@@ -99,33 +100,47 @@ def _places(study: Study, tree: Tree) -> dict[tuple[str, str], Position]:
     return found
 
 
-def _cell(study: Study, tree: Tree, draft: Draft) -> Cell:
-    bundles = {axis for axis, values in study.axes.items() if not isinstance(values, list)}
-    plain = frozenset({ADAPTER, *bundles})
+def _cell(study: Study, overrides: _Overrides, draft: Draft) -> Cell:
     if study.name is None:
-        name = default_name(draft.axes, plain)
+        name = default_name(draft.axes, overrides.plain)
     else:
         name = re.sub(r"\{([^{}]*)\}", lambda found: text(draft.axes[found[1]]), study.name)
-    return Cell(name, draft.axes, (*_axis_overrides(study, tree, draft), *draft.overrides))
+    own = (override for axis, value in draft.axes.items() for override in overrides.of(axis, value))
+    return Cell(name, draft.axes, (*own, *draft.overrides))
 
 
-def _axis_overrides(study: Study, tree: Tree, draft: Draft) -> Iterable[Override]:
-    """What the values of a cell's axes set: a setting by its own name, or the settings of a bundle."""
-    axes = dict(study.axes.items())
-    for axis, value in draft.axes.items():
-        if axis in (*NAMED, ADAPTER):
-            continue
-        key_at, values = tree.key_at(("axes", axis)), axes[axis]
+class _Overrides:
+    """What the values of axes set; for all cells with a value the very same. `plain` are axes whose values are names."""
+
+    def __init__(self, study: Study, tree: Tree) -> None:
+        self.axes, self.tree = dict(study.axes.items()), tree
+        self.plain = frozenset({ADAPTER, *(axis for axis, values in self.axes.items() if not isinstance(values, list))})
+        self.places = {
+            (axis, isinstance(value, bool), value): number
+            for axis, values in self.axes.items() if isinstance(values, list)
+            for number, value in reversed(list(enumerate(values)))
+        }  # fmt: skip
+        self.known: dict[tuple[str, type, Any], tuple[Override, ...]] = {}
+
+    def of(self, axis: str, value: Any) -> tuple[Override, ...]:
+        """A setting by its own name, or the settings of a bundle."""
+        key = (axis, type(value), value)  # 1 and 1.0 are one value, and written as each is
+        if key not in self.known:
+            self.known[key] = tuple(self._made(axis, value)) if axis not in (*NAMED, ADAPTER) else ()
+        return self.known[key]
+
+    def _made(self, axis: str, value: Any) -> Iterable[Override]:
+        key_at, values = self.tree.key_at(("axes", axis)), self.axes[axis]
         if isinstance(values, list):
-            place = next((n for n, known in enumerate(values) if same(known, value)), None)
-            at = tree.at(("axes", axis) if place is None else ("axes", axis, place))
-            own = None if place is None else inside(tree, ("axes", axis, place), value)
+            place = self.places.get((axis, isinstance(value, bool), value))
+            at = self.tree.at(("axes", axis) if place is None else ("axes", axis, place))
+            own = None if place is None else inside(self.tree, ("axes", axis, place), value)
             yield _override(axis, value, at, key_at, f"axis {axis}", own)
         else:
             for setting, inner in values[value].items():
                 path: PathKey = ("axes", axis, value, setting)
-                place_of = inside(tree, path, inner)
-                yield _override(setting, inner, tree.key_at(path), tree.key_at(path), f"axis {axis}, {value}", place_of)
+                at, places = self.tree.key_at(path), inside(self.tree, path, inner)
+                yield _override(setting, inner, at, at, f"axis {axis}, {value}", places)
 
 
 def _override(setting: str, value: Any, position: Position, at: Position, source: str, places: Tree | None) -> Override:

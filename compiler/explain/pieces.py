@@ -115,7 +115,7 @@ def _piece(scene: Scene, kind: str, path: str, index: int) -> Piece:
     renders: Mapping[str, Callable[[Scene], str]] = {
         "config": config,
         "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, config(now)),
-        "contract": lambda now: json.dumps(emit.contract(now.plan, _of(now.job)), indent=1) + "\n",
+        "contract": lambda now: emit.contract_text(now.plan, _of(now.job)),
         "submit_all.sh": lambda now: emit.submit_all(now.plan, now.cluster),
         "PLAN.md": lambda now: emit.plan_page(now.plan),
     }

@@ -21,6 +21,7 @@ from compiler.language.validation import Strict, parse
 Definition = TypeVar("Definition", bound=Strict)
 Key = tuple[str, str]  # a definition's section and name
 
+_SECTION_OF = {model: section for section, model in SECTIONS.items()}
 INNER = (("clusters", "resources"), ("scales", "starts"))  # what is defined within a definition and named by others
 
 
@@ -33,7 +34,7 @@ class Catalog:
 
     def get(self, kind: type[Definition], name: str, asked: Position) -> Definition:
         """The definition of that kind and name. Raises SpecError at `asked`, the place that names it."""
-        section = next(s for s, model in SECTIONS.items() if model is kind)
+        section = _SECTION_OF[kind]
         found = self.models.get((section, name))
         if isinstance(found, kind):
             return found

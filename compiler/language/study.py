@@ -57,9 +57,11 @@ class Once:
 
 def _each_once(values: list[Any]) -> list[Any]:
     keys = [(isinstance(value, bool), value) for value in values]
+    seen = set()
     for place, key in enumerate(keys):
-        if key in keys[:place]:
+        if key in seen:
             raise misplaced((place,), f"{shown(values[place])} is there twice")
+        seen.add(key)
     return values
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import is_typeddict
 
 from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, one_slip
+from compiler.language.schemas import Validator, surely_right
 from compiler.language.source import PathKey, Tree
 
 
@@ -53,26 +52,14 @@ def check_schema(schema: Mapping[str, Any], tree: Tree, where: str, *, whole: bo
 
     A tree that is not the `whole` may lack what must be there, and what must go together.
     """
-    errors = sorted(_Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
+    if whole and surely_right(schema, tree.data):
+        return []
+    errors = sorted(Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
     plain = [error for error in errors if not _COMBINING & set(error.absolute_schema_path)]
     if not whole:
         errors = plain = [error for error in plain if error.validator != "required"]
     return [diagnostic for error in plain or errors for diagnostic in _schema_diagnostics(tree, error, where)]
 
-
-def _is_finite(checker: Any, value: Any) -> bool:
-    return Draft202012Validator.TYPE_CHECKER.is_type(value, "number") and math.isfinite(value)
-
-
-def _is_integer(checker: Any, value: Any) -> bool:
-    """Unlike JSON Schema's, without 3.0, which a config would pass on as it is."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-_Validator: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_finite, "integer": _is_integer}),
-)
 
 _COMBINING = {"oneOf", "anyOf", "allOf", "if", "not"}  # these fail, too, where a single value is wrong
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from compiler.backends import is_own
 from compiler.cells.cell import Cell, Expansion, text
@@ -107,7 +107,9 @@ def _held_against_the_cluster(context: Context, cluster: Cluster, jobs: Sequence
     found = fit(place, costed, models)
     doubts = remarks(catalog, study.evaluate.suites, found.jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
-    return found
+    costs: dict[str, Mapping[str, Any]] = {}  # equal ones are one object
+    shared = (replace(job, cost=costs.setdefault(repr(job.cost), job.cost)) for job in found.jobs)
+    return replace(found, jobs=tuple(shared))
 
 
 def _suite_hours(context: Context, job: Job) -> Hours | None:

@@ -13,6 +13,7 @@ from compiler.language.catalog import Catalog
 from compiler.language.definitions import Domain, Scale, Start, Suite
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study
+from compiler.lower.recipes import Step
 from compiler.lower.workshop import EMPTY, Workshop
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
@@ -40,6 +41,10 @@ class Context:
     workshop: Workshop
     warnings: set[str] = field(default_factory=set)
     columns: dict[str, Column] = field(default_factory=dict)
+    recipes: dict[tuple[str, str], tuple[Step, ...]] = field(default_factory=dict)
+    settings: dict[tuple[str | int | None, ...], Tree] = field(default_factory=dict)
+    kept: list[tuple[Step, Cell]] = field(default_factory=list)
+    _parts: dict[tuple[str, str, PathKey], Tree] = field(default_factory=dict)
 
     def wrong(self, at: Position, message: str, hint: str = "") -> None:
         """Keep a mistake, to be told with the others."""
@@ -64,10 +69,13 @@ class Context:
         return self.start(cell.start, cell.scale).prompt
 
     def below(self, section: str, name: str, path: PathKey) -> Tree:
-        """A part of a definition, empty when it is left out."""
-        tree = self.catalog.trees[section, name]
-        found = tree.below(path) if path in tree.values else EMPTY
-        return EMPTY if found.data is None else found
+        """A part of a definition, empty when it is left out; for all who ask the very same."""
+        found = self._parts.get((section, name, path))
+        if found is None:
+            tree = self.catalog.trees[section, name]
+            there = tree.below(path) if path in tree.values else EMPTY
+            found = self._parts[section, name, path] = EMPTY if there.data is None else there
+        return found
 
     def model(self, name: str, scale: str) -> Model:
         """A start's model in numbers."""

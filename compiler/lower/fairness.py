@@ -113,10 +113,11 @@ def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
     accepted = {(accept.differ, accept.across) for accept in study.accept}
     facts = _with_seed_sets(facts)
     for axis in facts[0].axes if facts else ():
+        groups = _groups(facts, [axis])
         for differ in ("prompt", "tokens", "suites", "seed", "precision"):
             if (differ, axis) in accepted or axis.split(".")[-1] == differ:
                 continue
-            found = next((pair for group in _groups(facts, [axis]) for pair in _pairs(group, differ)), None)
+            found = next((pair for group in groups for pair in _pairs(group, differ)), None)
             if found:
                 one, other = found
                 told = f"{_told(getattr(one, differ))} in {one.cell}, {_told(getattr(other, differ))} in {other.cell}"

@@ -57,10 +57,14 @@ def train(context: Context, cell: Cell, seen: tuple[tuple[str, str], ...] = ()) 
     return Chain(cell, begun, tuple(done))
 
 
-def recipe_of(context: Context, cell: Cell) -> list[Step]:
-    """What is trained for a cell, in order."""
-    method = context.catalog.get(Method, cell.method, context.axis_value("method", cell.method))
-    return list(steps(method, sources(context.catalog, cell.domain, context.axis_value("domain", cell.domain))))
+def recipe_of(context: Context, cell: Cell) -> Sequence[Step]:
+    """What is trained for a cell, in order; for all cells of its method and domain the very same steps."""
+    found = context.recipes.get((cell.method, cell.domain))
+    if found is None:
+        method = context.catalog.get(Method, cell.method, context.axis_value("method", cell.method))
+        read = sources(context.catalog, cell.domain, context.axis_value("domain", cell.domain))
+        found = context.recipes[cell.method, cell.domain] = tuple(steps(method, read))
+    return found
 
 
 def start(
@@ -196,6 +200,15 @@ def readable(context: Context, trained: Training, step: int | None) -> Job:
 
 
 def _settings(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
+    """The settings of a step of a cell; for all cells whose layers are the same the very same."""
+    key = (id(step), cell.method, cell.adapter, *map(id, cell.overrides))  # steps and cells live as long as the context
+    if key not in context.settings:
+        context.settings[key] = _layered(context, cell, step, part)
+        context.kept.append((step, cell))
+    return context.settings[key]
+
+
+def _layered(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     """An algorithm's settings, then the domain's, the method's, the adapter's, the axes' and the rules', in that order."""
     name = step.stage.algorithm
     settings = context.below("algorithms", name, ("settings",))

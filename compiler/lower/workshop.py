@@ -21,7 +21,7 @@ from compiler.language.study import Tracking
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
-from compiler.plan.fingerprint import fingerprint
+from compiler.plan.fingerprint import decisive, fingerprint
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
 from compiler.text import canonical_json
@@ -29,6 +29,7 @@ from compiler.text import canonical_json
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
+
 
 @dataclass(frozen=True)
 class Request:
@@ -57,11 +58,37 @@ class Request:
 
 @dataclass(frozen=True)
 class Examined:
-    """Settings and execution that are right, and their config as the fingerprint sees it: with every execution value blank."""
+    """Settings and execution that are right, and their config as the fingerprint sees it: with every execution value blank.
+
+    `decisive` is that config as a part of the fingerprint.
+    """
 
     settings: Mapping[str, Any]
     execution: Mapping[str, Any]
     config: Any
+    decisive: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What jobs have in common that ask for the same settings: the request that was first, and what became of it."""
+
+    request: Request
+    examined: Examined
+    sources: Sources
+    provenance: Mapping[str, str]
+    resources: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
+
+    settings: Mapping[str, Any]
+    execution: Mapping[str, Any]
+    inputs: tuple[tuple[str, str], ...]
+    given: str
+    output: str | None
 
 
 @dataclass
@@ -76,7 +103,9 @@ class Workshop:
     amendments: tuple[Amendment, ...] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     wrong: list[Diagnostic] = field(default_factory=list)
-    _requests: dict[str, Request] = field(default_factory=dict)
+    _asked: dict[str, Asked] = field(default_factory=dict)
+    _prepared: dict[tuple[str | int, ...], Prepared] = field(default_factory=dict)
+    _edges: dict[tuple[str, str, bool], Edge] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
@@ -87,29 +116,43 @@ class Workshop:
 
     def make(self, request: Request) -> Job:
         """The job asked for, or the equal one that is there. Mistakes in its settings are kept in `wrong`."""
-        known = self._requests.get(request.id)
-        if known is not None:
-            return self._same(known, request)
-        self._requests[request.id] = request
         part = self.part(request.backend, request.what, request.asked)
-        resources = self._resources(request)
-        if request.kind != "preflight":  # which tries one node of however many there are
-            self._check_nodes(part, request.resources, resources["nodes"])
-        settings = _with_given(request.settings, request.given, part.takes("settings"))
-        settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
-        execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
-        execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
-        examined = self._examine(request, part, settings, execution)
-        if examined is None or self.wrong:
+        asked = _asked(request, part.takes("settings"))
+        known = self._asked.setdefault(request.id, asked)
+        if known is not asked:
+            return self._same(known, asked, request)
+        prepared = self._prepare(request, part, asked.given)
+        if prepared is None or self.wrong:
             self.jobs[request.id] = _unrendered(request, part)
             return self.jobs[request.id]
-        job = self._rendered(request, part, examined, settings, resources)
+        job = self._rendered(request, part, prepared)
         twin = self.jobs[request.id] = self._by_fingerprint.setdefault(job.fingerprint, job)
         if twin.settings != job.settings:
             raise RuntimeError(f"the config of {part.backend}'s {part.what} leaves out what {twin.id} and {job.id} differ in")
         if twin is job:
-            self.sources[job.id] = self._sources(request, settings, execution)
+            self.sources[job.id] = prepared.sources
         return twin
+
+    def _prepare(self, request: Request, part: backends.Part, given: str) -> Prepared | None:
+        """What jobs have in common whose requests have the very same settings. None if they are wrong, which `wrong` keeps."""
+        asked = (request.kind, part.backend, part.what, request.resources, given)
+        key = (*asked, id(request.settings), id(request.execution))  # objects that live as long as this request, which is kept
+        found = self._prepared.get(key)
+        if found is None:
+            resources = self._resources(request)
+            if request.kind != "preflight":  # which tries one node of however many there are
+                self._check_nodes(part, request.resources, resources["nodes"])
+            settings = _with_given(request.settings, request.given, part.takes("settings"))
+            settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
+            execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
+            execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
+            examined = self._examine(request, part, settings, execution)
+            if examined is None:
+                return None
+            sources = self._sources(request, settings, execution)
+            found = Prepared(request, examined, sources, provenance(settings, GIVEN), resources)
+            self._prepared[key] = found
+        return found
 
     def _examine(self, request: Request, part: backends.Part, settings: Tree, execution: Tree) -> Examined | None:
         """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps."""
@@ -124,7 +167,7 @@ class Workshop:
                 return None
             blank = dict.fromkeys(part.takes("execution"))
             config = part.config_of(settings.data, blank)
-            found = self._examined[key] = Examined(settings.data, execution.data, config)
+            found = self._examined[key] = Examined(settings.data, execution.data, config, decisive(config))
         return found
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
@@ -173,19 +216,16 @@ class Workshop:
             raise spec_error(self.cluster_at, message, nearest(found.environment, self.cluster.environments))
         return found
 
-    def _same(self, known: Request, request: Request) -> Job:
+    def _same(self, known: Asked, asked: Asked, request: Request) -> Job:
         """The job of an earlier request of this id, which must have asked for the same."""
-        taken = self.part(request.backend, request.what, request.asked).takes("settings")
-        if _asks(known, taken) != _asks(request, taken):
+        if known != asked:
             message = f"two different jobs would have the name '{request.id}'"
             raise spec_error(request.asked, message, "name the definitions differently")
         return self.jobs[request.id]
 
-    def _rendered(
-        self, request: Request, part: backends.Part, examined: Examined, settings: Tree, resources: Mapping[str, Any]
-    ) -> Job:
+    def _rendered(self, request: Request, part: backends.Part, prepared: Prepared) -> Job:
         """The job of a request whose settings are right."""
-        config = examined.config
+        examined, resources = prepared.examined, prepared.resources
         output = request.output or str(part.output)
         code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
@@ -194,12 +234,19 @@ class Workshop:
         self.models.update({request.id: request.model} if request.model else {})
         return Job(
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
-            inputs=tuple(_edge(name, made, required=request.inputs_required) for name, made in request.inputs.items()),
-            output=output, code=code, settings=examined.settings, provenance=provenance(settings, GIVEN), config=config,
+            inputs=tuple(self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()),
+            output=output, code=code, settings=examined.settings, provenance=prepared.provenance, config=examined.config,
             execution=examined.execution, resources=resources, environment=request.environment or part.environment,
             cost=job_cost(cost, resources),
-            fingerprint=fingerprint(request.kind, request.backend, request.what, code, config, inputs, output),
+            fingerprint=fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
         )  # fmt: skip
+
+    def _edge(self, name: str, made: Job, required: bool) -> Edge:
+        """An input; all who read the same under the same name have the very same."""
+        key = (name, made.id, required)
+        if key not in self._edges:
+            self._edges[key] = Edge(name, made.id, made.output, made.path, made.fingerprint, required)
+        return self._edges[key]
 
     def _resources(self, request: Request) -> dict[str, Any]:
         found = self.cluster.resources.get(request.resources)
@@ -229,15 +276,10 @@ class Workshop:
             self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
 
 
-def _asks(request: Request, taken: frozenset[str]) -> tuple[Any, ...]:
-    """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
-    inputs = {name: job.fingerprint for name, job in request.inputs.items()}
-    given = {name: value for name, value in request.given.items() if name in taken}
-    return request.settings.data, request.execution.data, inputs, given, request.output
-
-
-def _edge(name: str, made: Job, *, required: bool) -> Edge:
-    return Edge(name, made.id, made.output, made.path, made.fingerprint, required)
+def _asked(request: Request, taken: frozenset[str]) -> Asked:
+    inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
+    given = canonical_json({name: value for name, value in request.given.items() if name in taken})
+    return Asked(request.settings.data, request.execution.data, inputs, given, request.output)
 
 
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:

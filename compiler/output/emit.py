@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from compiler import backends
@@ -15,31 +16,116 @@ from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
 from compiler.output.page import content
+from compiler.plan.canonical import indented
 from compiler.plan.plan import Job, Plan
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
 SUMS = "manifest.sha256"
+_INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
 
-def emit(plan: Plan, cluster: Cluster, tracking: Tracking, sources: Mapping[str, Sources]) -> dict[str, str]:
-    """Every file of a study's generated folder: path below it -> text. `sources` says where each job's values come from."""
-    files: dict[str, str] = {}
-    known: dict[tuple[str, str, int, int], Config] = {}  # jobs with the same settings share the very objects
-    for job in plan.jobs:
-        same = (job.backend, job.what, id(job.settings), id(job.execution))
-        laid = known[same] = known.get(same) or laid_out(job)
-        config = laid.text(sources.get(job.id))
-        files[f"configs/{job.id}.yaml"] = config
-        files.update({f"configs/{job.id}.{name}": text for name, text in laid.more.items()})
-        files[f"jobs/{job.id}.json"] = json.dumps(contract(plan, job), indent=1) + "\n"
-        files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking, config)
-    files["plan.json"] = plan.text()
-    files["PLAN.md"] = plan_page(plan)
-    files["submit_all.sh"] = submit_all(plan, cluster)
-    sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(files.items())]
-    files[SUMS] = "".join(sums)
-    return files
+@dataclass(frozen=True, eq=False)
+class Files(Mapping[str, str]):
+    """Every file of a study's generated folder: path below it -> text. Each is rendered when it is asked for.
+
+    `sources` says where each job's values come from.
+    """
+
+    plan: Plan
+    cluster: Cluster
+    tracking: Tracking
+    sources: Mapping[str, Sources]
+
+    def names(self) -> Iterator[str]:
+        """All but manifest.sha256, in its order: sorted."""
+        yield "PLAN.md"
+        yield from (name for name, _, _ in self._configs())
+        yield from (name for name, _ in self._of_jobs("jobs", "json", "sh"))
+        yield from ("plan.json", "submit_all.sh")
+
+    def folders(self) -> list[str]:
+        """The folders of all files."""
+        return sorted({f"{top}/{job.id.rpartition('/')[0]}" for top in ("configs", "jobs") for job in self.plan.jobs})
+
+    def texts(self) -> Iterator[tuple[str, str | Iterator[str]]]:
+        """The same with their texts, of which that of plan.json comes in parts."""
+        configs = _Configs(self.sources)
+        yield "PLAN.md", plan_page(self.plan)
+        yield from ((name, configs.files(job)[ending]) for name, ending, job in self._configs())
+        for name, job in self._of_jobs("jobs", "json", "sh"):
+            yield name, self._job(name, job, configs.named(job))
+        yield "plan.json", self.plan.pieces()
+        yield "submit_all.sh", submit_all(self.plan, self.cluster)
+
+    def __getitem__(self, path: str) -> str:
+        if path == SUMS:
+            return "".join(sum_line(name, digest_of(text)) for name, text in self.texts())
+        text = next((text for name, text in self.texts() if name == path), None)
+        if text is None:
+            raise KeyError(path)
+        return text if isinstance(text, str) else "".join(text)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.names()
+        yield SUMS
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _configs(self) -> list[tuple[str, str, Job]]:
+        """The names of the configs' files, with the end of each."""
+        named = [(f"configs/{job.id}.{end}", end, job) for job in self.plan.jobs for end in ("yaml", *_part(job).more)]
+        return sorted(named, key=itemgetter(0))
+
+    def _of_jobs(self, folder: str, *endings: str) -> list[tuple[str, Job]]:
+        named = [(f"{folder}/{job.id}.{ending}", job) for job in self.plan.jobs for ending in endings]
+        return sorted(named, key=itemgetter(0))
+
+    def _job(self, name: str, job: Job, named: str) -> str:
+        """A job's contract or script."""
+        if name.endswith(".json"):
+            return contract_text(self.plan, job)
+        return script(self.plan, job, self.cluster, self.tracking, named)
+
+
+class _Configs:
+    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once."""
+
+    def __init__(self, sources: Mapping[str, Sources]) -> None:
+        self._sources = sources
+        self._files: dict[tuple[str | int, ...], Mapping[str, str]] = {}
+        self._named: dict[tuple[str | int, ...], str] = {}
+
+    def files(self, job: Job) -> Mapping[str, str]:
+        """A job's config files, by the ends of their names."""
+        same = self._same(job)
+        if same not in self._files:
+            laid = laid_out(job)
+            found = self._files[same] = {"yaml": laid.text(self._sources.get(job.id)), **laid.more}
+            self._named[same] = " ".join(_INPUT.findall(found["yaml"]))
+        return self._files[same]
+
+    def named(self, job: Job) -> str:
+        """The variables for its inputs that a job's config names."""
+        self.files(job)
+        return self._named[self._same(job)]
+
+    def _same(self, job: Job) -> tuple[str | int, ...]:
+        return (job.backend, job.what, id(job.settings), id(job.execution), id(self._sources.get(job.id)))
+
+
+def sum_line(path: str, digest: str) -> str:
+    """A file's line of manifest.sha256."""
+    return f"{digest}  {path}\n"
+
+
+def digest_of(text: str | Iterable[str]) -> str:
+    """sha256 (64 hex digits) of a text, which may come in parts."""
+    found = hashlib.sha256()
+    for part in [text] if isinstance(text, str) else text:
+        found.update(part.encode())
+    return found.hexdigest()
 
 
 def dispatcher() -> str:
@@ -70,6 +156,11 @@ def config_text(job: Job, sources: Sources | None = None) -> str:
     return laid_out(job).text(sources)
 
 
+def contract_text(plan: Plan, job: Job) -> str:
+    """A job's contract as a file; all that it says is plain names and numbers."""
+    return indented(contract(plan, job), order=list) + "\n"
+
+
 def contract(plan: Plan, job: Job) -> dict[str, Any]:
     """What the job reads, writes and must be."""
     inputs = {
@@ -93,9 +184,9 @@ def _kept(job: Job) -> dict[str, list[int]]:
 
 
 def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: str) -> str:
-    """A job's sbatch script, which runs without Slurm just as well. `config` is the text of its config file."""
+    """A job's sbatch script, which runs without Slurm just as well. `config` has what its config file names of its inputs."""
     launch = _part(job).render_launch(job.settings, job.execution, _shown(job))
-    text = launch + config
+    text = " ".join(_INPUT.findall(f"{launch} {config}"))
     reported = job.kind == "train" and tracking.wandb != "disabled"
     return _render(
         "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,

@@ -13,14 +13,16 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.output.emit import SUMS
+from compiler.output.emit import SUMS, Files, digest_of, sum_line
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+_SUM = re.compile(r"([0-9a-f]{64})  (.+)$")
 
 
 def edited_by_hand(folder: Path) -> list[str]:
@@ -29,47 +31,86 @@ def edited_by_hand(folder: Path) -> list[str]:
     Raises TreeError when the folder cannot be read.
     """
     try:
-        there = _files(folder)
-        known = _sums(folder / SUMS) if SUMS in there else {}
-        changed = {name for name in there & set(known) if _sum(folder / name) != known[name]}
+        found = [(name, _sum(f"{folder}/{name}"), digest) for name, digest in _sums(folder)]
+        wrong = [name for name, there, digest in found if there != digest]
+        known = {name for name, _, _ in found}
+        wrong += [name for name in _files(folder) if name not in known and not (known and name == SUMS)]
     except OSError as error:
         raise TreeError(f"cannot read {folder}: {error.strerror or error}.") from error
-    return sorted(changed | ((there - {SUMS} if known else there) ^ set(known)))
+    return sorted(wrong)
 
 
-def _sums(path: Path) -> dict[str, str]:
-    """What manifest.sha256 says, nothing if it is not one."""
-    found = re.findall(r"^([0-9a-f]{64})  (.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    return {name: digest for digest, name in found}
+def _sums(folder: Path) -> Iterator[tuple[str, str]]:
+    """What manifest.sha256 says of each file, nothing if it is none."""
+    if (folder / SUMS).is_file():
+        with (folder / SUMS).open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            for found in filter(None, map(_SUM.match, lines)):
+                yield found[2], found[1]
 
 
-def differing(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of `files`, and of what is in `folder`, that differ or are on one side only. Raises TreeError."""
+def differing(folder: Path, files: Files, edited: Collection[str]) -> tuple[str, ...]:
+    """The names of `files`, and of what is in `folder`, that differ or are on one side only. Raises TreeError.
+
+    `edited` are those files there that are not as its manifest.sha256 says.
+    """
     try:
-        there = _files(folder)
-        same = {name for name in there & set(files) if (folder / name).read_bytes() == files[name].encode()}
+        return tuple(sorted(_differing(folder, files, edited)))
     except OSError as error:
         raise TreeError(f"cannot read {folder}: {error.strerror or error}.") from error
-    return tuple(sorted((there | set(files)) - same))
 
 
-def write_tree(folder: Path, files: Mapping[str, str]) -> bool:
-    """Make `folder` hold exactly `files`. Returns whether anything changed. Raises TreeError, and then nothing has."""
+def _differing(folder: Path, files: Files, edited: Collection[str]) -> Iterator[str]:
+    known, sums, names = _Known(folder, edited), hashlib.sha256(), {SUMS}
+    for name, text in files.texts():  # the first is PLAN.md, which differs when any job does
+        digest = digest_of(text)
+        names.add(name)
+        sums.update(sum_line(name, digest).encode())
+        if not known.holds(name, digest):
+            yield name
+    if not known.holds(SUMS, sums.hexdigest()):
+        yield SUMS
+    yield from (name for name in _files(folder) if name not in names)
+
+
+class _Known:
+    """What is in a generated folder, asked for in the order of its manifest.sha256: what that says need not be read again."""
+
+    def __init__(self, folder: Path, edited: Collection[str]) -> None:
+        self.folder, self.edited = folder, frozenset(edited)
+        self.sums = _sums(folder)
+        self.next: tuple[str, str] | None = next(self.sums, None)
+
+    def holds(self, name: str, digest: str) -> bool:
+        """Whether a file is there with this sha256."""
+        while self.next and self.next[0] < name:
+            self.next = next(self.sums, None)
+        if self.next == (name, digest) and name not in self.edited:
+            return True
+        return _sum(f"{self.folder}/{name}") == digest
+
+
+def write_tree(folder: Path, files: Files, edited: Collection[str] = ()) -> bool:
+    """Make `folder` hold exactly `files`. Returns whether anything changed. Raises TreeError, and then nothing has.
+
+    `edited` are those files there that are not as its manifest.sha256 says.
+    """
     folder = folder.resolve() if folder.is_symlink() else folder
     fresh = folder.parent / f".{folder.name}.new-{os.getpid()}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _restore(folder)
         _clear_leftovers(folder)
-        if folder.is_dir() and not differing(folder, files):
-            return False
-        _build(fresh, folder, files)
-        _swap(fresh, folder)
+        if folder.is_file():
+            raise FileExistsError(errno.EEXIST, "a file is in its place")
+        changed = not folder.is_dir() or any(True for _ in _differing(folder, files, edited))
+        if changed:
+            _build(fresh, folder, files, edited)
+            _swap(fresh, folder)
     except OSError as error:
         raise TreeError(f"cannot write {folder}: {error.strerror or error}. Nothing there was changed.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return True
+    return changed
 
 
 def write_file(path: Path, text: str) -> bool:
@@ -79,7 +120,7 @@ def write_file(path: Path, text: str) -> bool:
         if path.is_file() and path.read_bytes() == text.encode():
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, text)
+        _write(str(part), text.encode())
         part.replace(path)
     except OSError as error:
         raise TreeError(f"cannot write {path}: {error.strerror or error}.") from error
@@ -89,22 +130,40 @@ def write_file(path: Path, text: str) -> bool:
     return True
 
 
-def _build(fresh: Path, old: Path, files: Mapping[str, str]) -> None:
-    for place in sorted({str(Path(name).parent) for name in files}):
-        (fresh / place).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        before = old / name
-        if before.is_file() and before.read_bytes() == text.encode():
-            os.link(before, fresh / name)
-        else:
-            _write(fresh / name, text)
+def _build(fresh: Path, old: Path, files: Files, edited: Collection[str]) -> None:
+    """Make the new tree, with links for what is the same as in the old one."""
+    known = _Known(old, edited)
+    for place in files.folders():
+        (fresh / place).mkdir(parents=True)
+    with (fresh / SUMS).open("w", encoding="utf-8", newline="\n") as sums:
+        for name, text in files.texts():
+            digest = _put(f"{fresh}/{name}", text, f"{old}/{name}", partial(known.holds, name))
+            sums.write(sum_line(name, digest))
 
 
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    if path.suffix == ".sh":
-        path.chmod(0o755)
+def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], bool]) -> str:
+    """Write a file, or link it to the `old` one if that `holds` the same. Returns its sha256."""
+    if isinstance(text, str):
+        data = text.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        if not holds(digest):
+            _write(path, data)
+            return digest
+    else:
+        with Path(path).open("w", encoding="utf-8", newline="\n") as file:
+            digest = digest_of(part for part in text if file.write(part))
+        if not holds(digest):
+            return digest
+        Path(path).unlink()
+    os.link(old, path)
+    return digest
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(data)
+    if path.endswith(".sh"):
+        os.chmod(path, 0o755)
 
 
 def _swap(fresh: Path, folder: Path) -> None:
@@ -151,9 +210,21 @@ def _clear_leftovers(folder: Path) -> None:
         shutil.rmtree(stale, ignore_errors=True)
 
 
-def _files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
+def _files(folder: Path) -> Iterator[str]:
+    """Every file below a folder that is there, as its path from it. Raises OSError."""
+    for place, _, names in os.walk(folder, onerror=_raised) if folder.is_dir() else ():
+        below = os.path.relpath(place, folder)
+        yield from (name if below == "." else f"{below}/{name}" for name in names)
 
 
-def _sum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def _sum(path: str) -> str | None:
+    """The sha256 of a file, None where there is none."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None

@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, cast
 
 EXACT = 2**53  # below it, a float and an integer of the same value are the same number to every reader of JSON
 
 
 def plain(value: Any) -> Any:
     """`value` as JSON has it. Dataclasses and mappings become objects, and whole numbers integers: 3.0 is written 3."""
-    if isinstance(value, str | bool | int) or value is None:
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < EXACT else value
-    if isinstance(value, Mapping):
+    if isinstance(value, str | int):
+        return value
+    if kind is dict or isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: plain(getattr(value, name)) for name in _names(cast("Any", type(value)))}
     return [plain(item) for item in value]
 
 
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 def canonical_text(data: Any) -> str:
-    """Plain data as a file: what json.dumps writes with indent=1 and sorted keys, in 0.6 of its time (its fast encoder does
-    not indent). Raises ValueError for a number that JSON has not."""
-    return _text(data, "\n") + "\n"
+    """Plain data as a file: what json.dumps writes with indent=1 and sorted keys, in a fraction of its time (its fast encoder
+    does not indent). Raises ValueError for a number that JSON has not."""
+    return indented(data) + "\n"
 
 
-def _text(value: Any, margin: str) -> str:
-    """`value` where lines begin with `margin`, a line end and blanks."""
-    if isinstance(value, str):
+def indented(value: Any, margin: str = "\n", order: Callable[[Iterable[Any]], list[Any]] = sorted) -> str:
+    """Plain data as canonical text where lines begin with `margin`, a line end and blanks, and keys are in their `order`."""
+    kind = type(value)
+    if kind is str:
         return encode_basestring(value)
-    if value is None or isinstance(value, bool):
+    if value is None or kind is bool:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
         return _number(value)
     deeper = margin + " "
-    if isinstance(value, dict):
-        lines = [f"{encode_basestring(key)}: {_text(item, deeper)}" for key, item in sorted(value.items())]
+    if kind is dict:
+        lines = [
+            f"{encode_basestring(key)}: {encode_basestring(item) if type(item) is str else indented(item, deeper, order)}"
+            for key, item in order(value.items())
+        ]
         return "{" + deeper + ("," + deeper).join(lines) + margin + "}" if lines else "{}"
-    lines = [_text(item, deeper) for item in value]
+    lines = [indented(item, deeper, order) for item in value]
     return "[" + deeper + ("," + deeper).join(lines) + margin + "]" if lines else "[]"
+
+
+def pieces(value: Any, margin: str, depth: int) -> Iterator[str]:
+    """The canonical text of any data, in parts: none is longer than that of a value `depth` levels below."""
+    if depth == 0 or not isinstance(value, Mapping | list | tuple) or not value:
+        yield indented(plain(value), margin)
+        return
+    deeper, named = margin + " ", isinstance(value, Mapping)
+    opening = "{" if named else "["
+    for item in sorted(value) if isinstance(value, Mapping) else value:
+        yield opening + deeper
+        if isinstance(value, Mapping):
+            yield encode_basestring(item) + ": "
+        yield from pieces(value[item] if isinstance(value, Mapping) else item, deeper, depth - 1)
+        opening = ","
+    yield margin + ("}" if named else "]")
 
 
 def _number(value: int | float) -> str:

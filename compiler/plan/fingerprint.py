@@ -9,17 +9,24 @@ from typing import Any
 from compiler.text import canonical_json
 
 
-def fingerprint(kind: str, backend: str, what: str, code: int, config: Any, inputs: Mapping[str, str], output: str) -> str:
+def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inputs: Mapping[str, str], output: str) -> str:
     """sha256 (64 hex digits) of a job's decisive part.
 
-    `config` is the parsed config, rendered with every execution value blank; `inputs` maps names to fingerprints.
+    `config` is `decisive(config)`; `inputs` maps names to fingerprints.
+    """
+    own = {"backend": canonical_json(backend), "code": canonical_json(code), "config": config}
+    own |= {"inputs": canonical_json(dict(inputs)), "kind": canonical_json(kind)}
+    own |= {"output": canonical_json(output), "what": canonical_json(what)}
+    text = ",".join(f'"{name}":{value}' for name, value in own.items())  # as canonical_json would: the names are sorted
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+
+
+def decisive(config: Any) -> str:
+    """A parsed config, rendered with every execution value blank, as one text.
+
     Numbers are compared as numbers (3 is 3.0), mappings without regard to order.
     """
-    decisive = {
-        "kind": kind, "backend": backend, "what": what, "code": code, "config": _normal(config),
-        "inputs": dict(inputs), "output": output,
-    }  # fmt: skip
-    return hashlib.sha256(canonical_json(decisive).encode()).hexdigest()
+    return canonical_json(_normal(config))
 
 
 def _normal(value: Any) -> Any:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from heapq import heappop, heappush
+from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import Position, TreeError, spec_error
-from compiler.plan.canonical import canonical_text, plain
+from compiler.plan.canonical import indented, pieces, plain
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 VERSION = 4
+MANY = 1000  # inputs of a job, beyond which its text is written in parts
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Edge:
     """One input of a job. A job runs without an input that is not required (a report marks what is missing)."""
 
@@ -29,7 +33,7 @@ class Edge:
     required: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
 
@@ -69,7 +73,13 @@ class Job:
         return f"{self.id}-{self.fingerprint[:SHORT]}"
 
 
-@dataclass(frozen=True)
+JOB_FIELDS = tuple(sorted(field.name for field in fields(Job)))
+SHARED = frozenset(
+    {"settings", "provenance", "config", "execution", "resources", "cost", "cell"}
+)  # which jobs may have in common
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPoint:
     """One checkpoint along the way of a cell, after `step` steps of a training, or (None) at the end of one."""
 
@@ -80,7 +90,7 @@ class PlannedPoint:
     after: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job.
 
@@ -115,13 +125,61 @@ class Plan:
     sharing: Mapping[str, Any]
     gate: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """The content of plan.json."""
-        return {"lethe": VERSION, **plain(self)}
-
     def text(self) -> str:
         """plan.json, byte for byte the same for the same plan."""
-        return canonical_text(self.as_json())
+        return "".join(self.pieces())
+
+    def pieces(self) -> Iterator[str]:
+        """The same, part by part, so that a large plan is never in memory as text."""
+        shared: dict[int, str] = {}
+        opening = "{"
+        for name in sorted(["lethe", *(field.name for field in fields(self))]):
+            yield f'{opening}\n "{name}": '
+            if name == "jobs":
+                yield from _listed(_job_pieces(job, shared) for job in self.jobs)
+            elif name == "cells":
+                yield from _listed(iter((indented(plain(cell), "\n  "),)) for cell in self.cells)
+            else:
+                yield indented(plain(VERSION if name == "lethe" else getattr(self, name)), "\n ")
+            opening = ","
+        yield "\n}\n"
+
+
+def _listed(items: Iterable[Iterator[str]]) -> Iterator[str]:
+    """The items of a list at the top of plan.json."""
+    opening = "["
+    for item in items:
+        yield f"{opening}\n  "
+        yield from item
+        opening = ","
+    yield "[]" if opening == "[" else "\n ]"
+
+
+def _job_pieces(job: Job, shared: dict[int, str]) -> Iterator[str]:
+    """A job's text, in one part unless it reads very much; `shared` keeps the text of what several jobs have in common."""
+    if len(job.inputs) > MANY:
+        yield from pieces({field.name: getattr(job, field.name) for field in fields(job)}, "\n  ", 3)
+        return
+    lines = []
+    for name in JOB_FIELDS:
+        value = getattr(job, name)
+        if name == "inputs":
+            text = "[\n    " + ",\n    ".join(map(_edge_text, value)) + "\n   ]" if value else "[]"
+        elif name in SHARED:
+            text = shared[id(value)] = shared.get(id(value)) or indented(plain(value), "\n   ")
+        else:
+            text = encode_basestring(value) if type(value) is str else indented(plain(value), "\n   ")
+        lines.append(f'\n   "{name}": {text}')
+    yield "{" + ",".join(lines) + "\n  }"
+
+
+def _edge_text(edge: Edge) -> str:
+    """An input of a job in plan.json: what `indented` would write, for there are more of these than of anything else."""
+    name, job, path, kind = map(encode_basestring, (edge.name, edge.job, edge.path, edge.type))
+    return (
+        f'{{\n     "fingerprint": "{edge.fingerprint}",\n     "job": {job},\n     "name": {name},\n     "path": {path},'
+        f'\n     "required": {"true" if edge.required else "false"},\n     "type": {kind}\n    }}'
+    )
 
 
 def read_plan(path: Path) -> Plan:
@@ -152,6 +210,8 @@ def _planned_cell(found: dict[str, Any]) -> PlannedCell:
 
 def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
     """Jobs as nodes, an edge from each job to those that read what it makes."""
+    import networkx as nx
+
     found: nx.DiGraph[str] = nx.DiGraph()
     for job in jobs:
         found.add_node(job.id)
@@ -163,11 +223,21 @@ def in_order(jobs: Sequence[Job], asked: Position) -> tuple[Job, ...]:
     """`jobs`, each after its inputs and what it must come after; among the free ones in the order given. Raises SpecError on a
     cycle."""
     place = {job.id: number for number, job in enumerate(jobs)}
-    by_id = {job.id: job for job in jobs}
-    whole = graph(jobs)
-    whole.add_edges_from((before, job.id) for job in jobs for before in job.after)
-    try:
-        order = list(nx.lexicographical_topological_sort(whole, key=lambda name: place[name]))
-    except nx.NetworkXUnfeasible as error:
-        raise spec_error(asked, "the jobs depend on each other in a circle") from error
-    return tuple(by_id[name] for name in order)
+    before = [{*(edge.job for edge in job.inputs), *job.after} for job in jobs]
+    waits = list(map(len, before))
+    readers: list[list[int]] = [[] for _ in jobs]
+    for number, names in enumerate(before):
+        for name in names:
+            readers[place[name]].append(number)
+    free = [number for number, many in enumerate(waits) if not many]  # sorted, and so a heap
+    order: list[Job] = []
+    while free:
+        number = heappop(free)
+        order.append(jobs[number])
+        for reader in readers[number]:
+            waits[reader] -= 1
+            if not waits[reader]:
+                heappush(free, reader)
+    if len(order) < len(jobs):
+        raise spec_error(asked, "the jobs depend on each other in a circle")
+    return tuple(order)

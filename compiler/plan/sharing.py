@@ -20,7 +20,8 @@ def shared_by_cells(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[s
 
     GPU-hours are those at the time limits, as everywhere in the plan.
     """
-    asked = Counter(job for needed in needs(cells, jobs).values() for job in needed)
+    parents = _parents(jobs)
+    asked = Counter(job for cell in cells for job in _closure([*evaluations(cell), cell.train], parents))
     hours = {job.id: float(job.cost["gpu_hours"]) for job in jobs}
     return {
         "jobs": sum(many > 1 for many in asked.values()), "asked": sum(asked.values()),
@@ -30,7 +31,7 @@ def shared_by_cells(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[s
 
 def needs(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[str, set[str]]:
     """Every job that each cell needs to be trained and measured, by cell."""
-    parents = {job.id: [edge.job for edge in job.inputs] for job in jobs}
+    parents = _parents(jobs)
     return {cell.id: _closure([*evaluations(cell), cell.train], parents) for cell in cells}
 
 
@@ -38,6 +39,10 @@ def evaluations(cell: PlannedCell) -> list[str]:
     """The jobs that measure a cell: its start, its last checkpoint, and those along the way."""
     along = [job for point in cell.points for job in point.after.values()]
     return [*cell.before.values(), *cell.after.values(), *along]
+
+
+def _parents(jobs: Sequence[Job]) -> dict[str, list[str]]:
+    return {job.id: [edge.job for edge in job.inputs] for job in jobs}
 
 
 def _closure(ends: Iterable[str], parents: Mapping[str, Sequence[str]]) -> set[str]:

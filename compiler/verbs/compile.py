@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from compiler.verbs import GENERATED
 from compiler.verbs.say import warn
 
 if TYPE_CHECKING:
+    from compiler.diagnostics import TreeError
     from compiler.pipeline import Compiled
     from compiler.plan.sharing import Overlap
 
@@ -61,12 +63,13 @@ def write(compiled: Compiled, *, overwrite: bool) -> bool:
     """Put a compiled study into its generated folder, with the one script that submits any study. Returns whether anything
     changed. Raises TreeError, also for files that were edited by hand, unless these may be overwritten."""
     from compiler.output.emit import dispatcher
-    from compiler.output.write import write_file, write_tree
+    from compiler.output.write import edited_by_hand, write_file, write_tree
 
     folder = GENERATED / compiled.plan.study
-    if not overwrite:
-        _refuse_edited(folder)
-    changed = write_tree(folder, compiled.files)
+    edited = edited_by_hand(folder)
+    if edited and not overwrite:
+        raise _edited(folder, edited)
+    changed = write_tree(folder, compiled.files, edited)
     return write_file(GENERATED / "submit_all.sh", dispatcher()) or changed
 
 
@@ -81,15 +84,13 @@ def _told(overlap: Overlap) -> str:
     return f"Shared with study {overlap.study}: {jobs} jobs{names}{hours}; in one store, who is first makes them."
 
 
-def _refuse_edited(folder: Path) -> None:
+def _edited(folder: Path, edited: Sequence[str]) -> TreeError:
+    """What to say of files that were edited by hand."""
     from compiler.diagnostics import TreeError
-    from compiler.output.write import edited_by_hand
 
-    edited = edited_by_hand(folder)
-    if edited:
-        shown = "".join(f"\n  {folder / name}" for name in edited[:MOST_NAMES])
-        more = f"\n  and {len(edited) - MOST_NAMES} more" if len(edited) > MOST_NAMES else ""
-        raise TreeError(
-            f"these files are not as they were compiled:{shown}{more}\n"
-            "Put what you changed into the spec, or discard it with: lethe compile --overwrite"
-        )
+    shown = "".join(f"\n  {folder / name}" for name in edited[:MOST_NAMES])
+    more = f"\n  and {len(edited) - MOST_NAMES} more" if len(edited) > MOST_NAMES else ""
+    return TreeError(
+        f"these files are not as they were compiled:{shown}{more}\n"
+        "Put what you changed into the spec, or discard it with: lethe compile --overwrite"
+    )

@@ -87,8 +87,8 @@ def _generated(options: argparse.Namespace) -> View:
 
     compiled = compile_study(Path(options.spec))
     new, folder = compiled.plan, GENERATED / compiled.plan.study
-    old = _read(folder)
-    found = compare(old, new, differing(folder, compiled.files), edited_by_hand(folder) if old else ())
+    old, edited = _read(folder), edited_by_hand(folder)
+    found = compare(old, new, differing(folder, compiled.files, edited), edited if old else ())
     title = new.study if old else f"{new.study}, which is not compiled yet"
     return _view(options, title, f"{new.study}: no changes; what is generated is what the spec compiles to.", found, old, new)
 

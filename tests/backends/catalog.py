@@ -10,7 +10,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from compiler.backends import Part, parse_config, part
+from compiler.backends import Part, part
+from compiler.configs import parse_config
 from compiler.diagnostics import Position
 from compiler.language.catalog import Catalog, read_catalog
 from compiler.language.definitions import Algorithm, Domain, Suite

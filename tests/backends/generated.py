@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compiler.backends import parse_config
+from compiler.configs import parse_config
 from compiler.pipeline import compile_study
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from compiler.backends import parse_config
 from compiler.cli import main
+from compiler.configs import parse_config
 from compiler.language.definitions import Domain
 from compiler.pipeline import compile_study
 from tests.backends import catalog

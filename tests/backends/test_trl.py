@@ -12,7 +12,8 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.sft_config import SFTConfig
 
-from compiler.backends import Part, parse_config, part
+from compiler.backends import Part, part
+from compiler.configs import parse_config
 from compiler.diagnostics import Position
 from compiler.language.source import Tree
 from runtime.errors import JobError

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -213,14 +214,14 @@ def test_a_file_in_the_place_of_a_folder_is_left_there(place: str, project: Proj
 
 
 def test_a_folder_that_cannot_be_read_is_one_message(compiled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Path.read_bytes
+    opened = open
 
-    def refuse(path: Path) -> bytes:
-        if path.name == "plan.json":
+    def refuse(path: Any, *how: Any, **more: Any) -> Any:
+        if str(path).endswith("plan.json"):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return read(path)
+        return opened(path, *how, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     for arguments in (["compile"], ["compile", "--overwrite"], ["diff"]):
         result = compiled.lethe(*arguments, "specs/toy.yaml")
         assert (result.code, result.err) == (1, "cannot read generated/toy: Permission denied.\n")

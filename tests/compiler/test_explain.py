@@ -268,7 +268,9 @@ def test_a_file_that_was_edited_is_said_to_be_before_its_line_is_explained(compi
     result = compiled.lethe("explain", where)
     assert result.code == 0
     first, second = result.out.splitlines()[:2]
-    assert first.startswith("The file is not what its study compiles to now") and second.endswith("learning_rate: 0.0005  # specs/toy.yaml:22")
+    assert first.startswith("The file is not what its study compiles to now") and second.endswith(
+        "learning_rate: 0.0005  # specs/toy.yaml:22"
+    )
 
 
 def test_a_spec_that_was_edited_is_explained_as_it_is_now(compiled: Project) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from peft import PeftModel
 
-from runtime.verl import adapter as verl_adapter
 from runtime.bracket import missing_files
 from runtime.errors import JobError
 from runtime.job import Input, Job
@@ -22,6 +21,7 @@ from runtime.train import dpo
 from runtime.train.recipe import parse_recipe
 from runtime.train.setup import Setup
 from runtime.train.watch import Watch
+from runtime.verl import adapter as verl_adapter
 
 Values = dict[str, Any]
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compiler.backends import parse_config
+from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.pipeline import compile_study
 from compiler.plan.plan import Job
