@@ -14,12 +14,12 @@ from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
 from compiler.output.page import content
+from compiler.output.sums import SUMS, sum_line
 from compiler.plan.canonical import indented
 from compiler.plan.plan import Job, Plan
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
-SUMS = "manifest.sha256"
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
 
@@ -97,11 +97,6 @@ class _Configs:
         """The variables for its inputs that a job's config names."""
         self.text(job)
         return self._named[job.backend, job.what, id(job.settings), id(job.execution)]
-
-
-def sum_line(path: str, digest: str) -> str:
-    """A file's line of manifest.sha256."""
-    return f"{digest}  {path}\n"
 
 
 def digest_of(text: str | Iterable[str]) -> str:
