@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.backends import foreign_files
 from compiler.cells.cell import Expansion
 from compiler.cells.expand import expand
 from compiler.diagnostics import SpecError
@@ -24,13 +25,17 @@ from compiler.plan.plan import Plan
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan with the text of every file it becomes, where the values of each job come from, and the lock it was made with."""
+    """A plan with the text of every file it becomes, where the values of each job come from, and the lock it was made with.
+
+    `read` are files that were read beside the spec, its catalog and Lethe's own.
+    """
 
     plan: Plan
     files: Files
     sources: Mapping[str, Sources]
     cluster: Cluster
     tracking: Tracking
+    read: tuple[Path, ...]
     locked: Locked | None = None
 
 
@@ -61,4 +66,6 @@ def compiled_with(
     plan, workshop = lower(study, tree, read.catalog, expansion, Path(os.path.relpath(spec)).as_posix(), layers)
     cluster = read.catalog.get(Cluster, study.cluster, tree.at(("cluster",)))
     files = Files(plan, cluster, study.tracking, workshop.sources)
-    return Compiled(plan, files, workshop.sources, cluster, study.tracking, lock)
+    others = [file for name in {job.backend for job in plan.jobs} for file in foreign_files(name)]
+    read_too = tuple(sorted({*workshop.read, *others}))
+    return Compiled(plan, files, workshop.sources, cluster, study.tracking, read_too, lock)

@@ -24,6 +24,12 @@ def is_own(backend: str) -> bool:
     return (TEMPLATES / "backends" / backend / ABOUT).is_file()
 
 
+def foreign_files(backend: str) -> list[Path]:
+    """The files of another package's backend; none of Lethe's own."""
+    folder = None if is_own(backend) else folder_of(backend)
+    return sorted(file for file in folder.rglob("*") if file.is_file()) if folder else []
+
+
 def names() -> list[str]:
     """Every backend there is."""
     return sorted({*(file.parent.name for file in TEMPLATES.glob(f"backends/*/{ABOUT}")), *_installed()})

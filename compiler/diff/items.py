@@ -10,7 +10,7 @@ from compiler.diff.compare import Change, Diff, Rename
 from compiler.diff.toll import Toll
 from compiler.diff.values import text_of
 from compiler.diff.whose import MOST_NAMES, Roster, counted
-from compiler.output.emit import SUMS
+from compiler.output.sums import SUMS
 from compiler.plan.plan import Job, Plan
 
 SIGNS: Mapping[Effect, str] = {INVALIDATES: "-/+", EXECUTION: "~", COSMETIC: "~"}

@@ -22,7 +22,8 @@ from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study, Tracking
 from compiler.language.validation import Strict
 from compiler.lower.sources import Said
-from compiler.output.emit import SUMS, dispatcher
+from compiler.output.emit import dispatcher
+from compiler.output.sums import SUMS
 from compiler.pipeline import Compiled
 from compiler.select.grammar import SelectionError, no_such
 

@@ -43,7 +43,7 @@ class Context:
     columns: dict[str, Column] = field(default_factory=dict)
     recipes: dict[tuple[str, str], tuple[Step, ...]] = field(default_factory=dict)
     settings: dict[tuple[str | int | None, ...], Tree] = field(default_factory=dict)
-    kept: list[tuple[Step, Cell]] = field(default_factory=list)
+    kept: list[Cell] = field(default_factory=list)
     _parts: dict[tuple[str, str, PathKey], Tree] = field(default_factory=dict)
 
     def wrong(self, at: Position, message: str, hint: str = "") -> None:

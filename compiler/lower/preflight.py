@@ -31,6 +31,7 @@ def in_environments(context: Context) -> list[Job]:
         return jobs
     slots = list(dict.fromkeys(job.environment for job in jobs))
     stacks = stacks_of(context.catalog, workshop.cluster, slots)
+    workshop.read.update(file for stack in stacks.values() for file in stack.lock.files)
     parts = {(job.backend, job.what): workshop.part(job.backend, job.what, workshop.cluster_at) for job in jobs}
     settings = {name: sources.settings for name, sources in workshop.sources.items()}
     found = check(Scene(jobs, parts, settings, stacks, workshop.cluster_tree, workshop.cluster_name))

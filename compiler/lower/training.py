@@ -201,11 +201,18 @@ def readable(context: Context, trained: Training, step: int | None) -> Job:
 
 def _settings(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     """The settings of a step of a cell; for all cells whose layers are the same the very same."""
-    key = (id(step), cell.method, cell.adapter, *map(id, cell.overrides))  # steps and cells live as long as the context
+    of_domain = any(context.below("domains", name, ("algorithms", step.stage.algorithm)).data for name in _domains(step.source))
+    where = step.source.name if of_domain else ""
+    key = (cell.method, *step.path, where, cell.adapter, *map(id, cell.overrides))  # objects that live as long as their cell
     if key not in context.settings:
         context.settings[key] = _layered(context, cell, step, part)
-        context.kept.append((step, cell))
+        context.kept.append(cell)
     return context.settings[key]
+
+
+def _domains(source: Source) -> Sequence[str]:
+    """The domains whose definitions may set something of what reads this source."""
+    return [source.domain, *source.parts]
 
 
 def _layered(context: Context, cell: Cell, step: Step, part: Part) -> Tree:

@@ -112,6 +112,7 @@ class Workshop:
     sources: dict[str, Sources] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    read: set[Path] = field(default_factory=set)
     manifest: Mapping[str, Any] = field(default_factory=lambda: json.loads(MANIFEST.read_text(encoding="utf-8")))
 
     def make(self, request: Request) -> Job:
@@ -167,6 +168,7 @@ class Workshop:
                 return None
             blank = dict.fromkeys(part.takes("execution"))
             config = part.config_of(settings.data, blank)
+            config = settings.data if canonical_json(config) == key[2] else config  # a large one is there once
             found = self._examined[key] = Examined(settings.data, execution.data, config, decisive(config))
         return found
 

@@ -16,12 +16,12 @@ from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
 from compiler.output.page import content
+from compiler.output.sums import SUMS, sum_line
 from compiler.plan.canonical import indented
 from compiler.plan.plan import Job, Plan
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
-SUMS = "manifest.sha256"
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
 
@@ -113,11 +113,6 @@ class _Configs:
 
     def _same(self, job: Job) -> tuple[str | int, ...]:
         return (job.backend, job.what, id(job.settings), id(job.execution), id(self._sources.get(job.id)))
-
-
-def sum_line(path: str, digest: str) -> str:
-    """A file's line of manifest.sha256."""
-    return f"{digest}  {path}\n"
 
 
 def digest_of(text: str | Iterable[str]) -> str:

@@ -11,41 +11,17 @@ import ctypes
 import errno
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.output.emit import SUMS, Files, digest_of, sum_line
+from compiler.output.emit import Files, digest_of
+from compiler.output.sums import SUMS, files_below, hash_of, sum_line, sums_of
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
-_SUM = re.compile(r"([0-9a-f]{64})  (.+)$")
-
-
-def edited_by_hand(folder: Path) -> list[str]:
-    """The files of a generated folder that are not what was compiled: changed, missing, or of unknown origin.
-
-    Raises TreeError when the folder cannot be read.
-    """
-    try:
-        found = [(name, _sum(f"{folder}/{name}"), digest) for name, digest in _sums(folder)]
-        wrong = [name for name, there, digest in found if there != digest]
-        known = {name for name, _, _ in found}
-        wrong += [name for name in _files(folder) if name not in known and not (known and name == SUMS)]
-    except OSError as error:
-        raise TreeError(f"cannot read {folder}: {error.strerror or error}.") from error
-    return sorted(wrong)
-
-
-def _sums(folder: Path) -> Iterator[tuple[str, str]]:
-    """What manifest.sha256 says of each file, nothing if it is none."""
-    if (folder / SUMS).is_file():
-        with (folder / SUMS).open(encoding="utf-8", errors="replace", newline="\n") as lines:
-            for found in filter(None, map(_SUM.match, lines)):
-                yield found[2], found[1]
 
 
 def differing(folder: Path, files: Files, edited: Collection[str]) -> tuple[str, ...]:
@@ -69,7 +45,7 @@ def _differing(folder: Path, files: Files, edited: Collection[str]) -> Iterator[
             yield name
     if not known.holds(SUMS, sums.hexdigest()):
         yield SUMS
-    yield from (name for name in _files(folder) if name not in names)
+    yield from (name for name in files_below(folder) if name not in names)
 
 
 class _Known:
@@ -77,7 +53,7 @@ class _Known:
 
     def __init__(self, folder: Path, edited: Collection[str]) -> None:
         self.folder, self.edited = folder, frozenset(edited)
-        self.sums = _sums(folder)
+        self.sums = sums_of(folder)
         self.next: tuple[str, str] | None = next(self.sums, None)
 
     def holds(self, name: str, digest: str) -> bool:
@@ -86,7 +62,7 @@ class _Known:
             self.next = next(self.sums, None)
         if self.next == (name, digest) and name not in self.edited:
             return True
-        return _sum(f"{self.folder}/{name}") == digest
+        return hash_of(f"{self.folder}/{name}") == digest
 
 
 def write_tree(folder: Path, files: Files, edited: Collection[str] = ()) -> bool:
@@ -208,23 +184,3 @@ def _restore(folder: Path) -> None:
 def _clear_leftovers(folder: Path) -> None:
     for stale in folder.parent.glob(f".{folder.name}.new-*"):
         shutil.rmtree(stale, ignore_errors=True)
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Every file below a folder that is there, as its path from it. Raises OSError."""
-    for place, _, names in os.walk(folder, onerror=_raised) if folder.is_dir() else ():
-        below = os.path.relpath(place, folder)
-        yield from (name if below == "." else f"{below}/{name}" for name in names)
-
-
-def _raised(error: OSError) -> None:
-    raise error
-
-
-def _sum(path: str) -> str | None:
-    """The sha256 of a file, None where there is none."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,10 +31,13 @@ def decisive(config: Any) -> str:
 
 
 def _normal(value: Any) -> Any:
+    """The same value where nothing in it has another form: a large config is not copied."""
     if isinstance(value, dict):
-        return {str(key): _normal(item) for key, item in value.items()}
+        items = {str(key): _normal(item) for key, item in value.items()}
+        return value if all(map(operator.is_, [*items, *items.values()], [*value, *value.values()])) else items
     if isinstance(value, list | tuple):
-        return [_normal(item) for item in value]
+        found = [_normal(item) for item in value]
+        return value if all(map(operator.is_, found, value)) else found
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             return str(value)

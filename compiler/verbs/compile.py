@@ -14,7 +14,9 @@ from compiler.verbs.say import warn
 if TYPE_CHECKING:
     from compiler.diagnostics import TreeError
     from compiler.pipeline import Compiled
+    from compiler.plan.plan import Job
     from compiler.plan.sharing import Overlap
+    from compiler.remembered import Remembered
 
 ABOUT = "write generated/STUDY/ from a spec"
 MOST_NAMES = 10
@@ -29,41 +31,67 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write all files of the study, or none. Raises SpecError and TreeError."""
+    """Write all files of the study, or none, unless they are known to be there. Raises SpecError and TreeError."""
+    from compiler.remembered import inputs, recall
+
+    found = inputs(options.spec)
+    known, changed = None if options.locked else recall(GENERATED, found), False
+    jobs = None
+    if known is None:
+        known, jobs, changed = _compile(options, found)
+    folder, shared = GENERATED / str(known.plan["study"]), _shared(str(known.plan["study"]), jobs)
+    facts = {"study": folder.name, "folder": str(folder), "jobs": known.jobs, "cells": known.cells, "changed": changed}
+    if options.json:
+        common = [overlap.as_json() for overlap in shared]
+        print(json.dumps({**facts, "shared_with": common, "warnings": known.plan["warnings"]}, indent=1))
+        return 0
+    warn(known.plan["warnings"])
+    done = "written" if changed else "unchanged"
+    if known.plan["gate"]:
+        print(f"{GENERATED / known.plan['gate']}: its canary; nothing of {folder.name} starts before that has succeeded.")
+    print(f"{folder}: {known.cells} cells, {known.jobs} jobs, {known.files} files, {done}.")
+    for overlap in shared:
+        print(_told(overlap))
+    print(f"Read {folder / 'PLAN.md'}, then: bash {GENERATED / 'submit_all.sh'} {folder.name}")
+    return 0
+
+
+def _compile(options: argparse.Namespace, found: tuple[str, str] | None) -> tuple[Remembered, Sequence[Job], bool]:
+    """Compile and write, and remember that, if meanwhile nothing of what is `found` changed. Returns whether files did, too."""
     from compiler.canary.compiling import compile_canary
     from compiler.lock.locking import hold
     from compiler.pipeline import compile_study
-    from compiler.plan.sharing import overlaps
+    from compiler.remembered import inputs, remember, remembered
 
     compiled = compile_study(options.spec)
-    plan, folder = compiled.plan, GENERATED / compiled.plan.study
     if options.locked:
-        hold(plan, compiled.cluster, compiled.locked, options.spec)
+        hold(compiled.plan, compiled.cluster, compiled.locked, options.spec)
     changed = write(compiled, overwrite=options.overwrite)
-    if plan.gate:
+    if compiled.plan.gate:
         changed = write(compile_canary(options.spec)[1], overwrite=options.overwrite) or changed
-    shared = overlaps(plan.study, plan.jobs, GENERATED)
-    facts = {"study": plan.study, "folder": str(folder), "jobs": len(plan.jobs), "cells": len(plan.cells), "changed": changed}
-    if options.json:
-        common = [overlap.as_json() for overlap in shared]
-        print(json.dumps({**facts, "shared_with": common, "warnings": list(plan.warnings)}, indent=1))
-        return 0
-    warn(plan.warnings)
-    done = "written" if changed else "unchanged"
-    if plan.gate:
-        print(f"{GENERATED / plan.gate}: its canary; nothing of {plan.study} starts before that has succeeded.")
-    print(f"{folder}: {len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(compiled.files)} files, {done}.")
-    for overlap in shared:
-        print(_told(overlap))
-    print(f"Read {folder / 'PLAN.md'}, then: bash {GENERATED / 'submit_all.sh'} {plan.study}")
-    return 0
+    folder = GENERATED / compiled.plan.study
+    known = remembered(folder, compiled, found[1] if found else "")
+    if found and inputs(options.spec) == found and not compiled.plan.gate:  # of two folders, that of the canary is not known
+        remember(folder, known)
+    return known, compiled.plan.jobs, changed
+
+
+def _shared(study: str, jobs: Sequence[Job] | None) -> list[Overlap]:
+    """What a study that is compiled has in common with others; its jobs are read where they are not known."""
+    from compiler.plan.plan import read_plan
+    from compiler.plan.sharing import overlaps
+
+    if jobs is None and len(list(GENERATED.glob("*/submit_all.sh"))) > 1:
+        jobs = read_plan(GENERATED / study / "plan.json").jobs
+    return overlaps(study, jobs or (), GENERATED)
 
 
 def write(compiled: Compiled, *, overwrite: bool) -> bool:
     """Put a compiled study into its generated folder, with the one script that submits any study. Returns whether anything
     changed. Raises TreeError, also for files that were edited by hand, unless these may be overwritten."""
     from compiler.output.emit import dispatcher
-    from compiler.output.write import edited_by_hand, write_file, write_tree
+    from compiler.output.sums import edited_by_hand
+    from compiler.output.write import write_file, write_tree
 
     folder = GENERATED / compiled.plan.study
     edited = edited_by_hand(folder)

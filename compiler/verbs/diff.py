@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ABOUT = "show what compiling would change, or how two plans differ"
 
+SAME = "{}: no changes; what is generated is what the spec compiles to."
+
 COMPARING = """\
 comparing:
   lethe diff specs/phase1.yaml                           what compiling would change in generated/phase1/
@@ -81,8 +83,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _generated(options: argparse.Namespace) -> View:
     """What the spec compiles to, beside what is generated."""
-    from compiler.diff.compare import compare
-    from compiler.output.write import differing, edited_by_hand
+    from compiler.diff.compare import Diff, compare
+    from compiler.output.sums import edited_by_hand
+    from compiler.plan.plan import Plan
+    from compiler.remembered import inputs, recall
+
+    known = recall(GENERATED, inputs(Path(options.spec)))
+    if known:
+        same = Plan(**known.plan)
+        return _view(options, same.study, SAME.format(same.study), Diff(), same, same)
+
+    from compiler.output.write import differing
     from compiler.pipeline import compile_study
 
     compiled = compile_study(Path(options.spec))
@@ -90,7 +101,7 @@ def _generated(options: argparse.Namespace) -> View:
     old, edited = _read(folder), edited_by_hand(folder)
     found = compare(old, new, differing(folder, compiled.files, edited), edited if old else ())
     title = new.study if old else f"{new.study}, which is not compiled yet"
-    return _view(options, title, f"{new.study}: no changes; what is generated is what the spec compiles to.", found, old, new)
+    return _view(options, title, SAME.format(new.study), found, old, new)
 
 
 def _two(options: argparse.Namespace) -> View:

@@ -157,6 +157,7 @@ def test_the_code_of_a_kind_is_a_cause(compiled: Project, tmp_path: Path, monkey
     manifest["kinds"]["evaluate"]["version"] += 1
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     monkeypatch.setattr(compiler.lower.workshop, "MANIFEST", tmp_path / "manifest.json")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # what was compiled with the real one is not remembered
     found = compiled.diff()
     (change,) = found["changes"]
     assert (change["field"], change["effect"], found["stale"]) == ("code", "invalidates results", ["report/toy"])

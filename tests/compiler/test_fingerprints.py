@@ -288,6 +288,7 @@ def test_a_new_version_of_a_kinds_code_changes_its_jobs_and_what_follows(
         if own:
             newer = {**manifest["kinds"], kind: {**manifest["kinds"][kind], "version": manifest["kinds"][kind]["version"] + 1}}
             (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "kinds": newer}))
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / kind))  # with another manifest, nothing is remembered
             compiled.compile()
             now = compiled.jobs()
             assert {name for name in jobs if now[name]["fingerprint"] != jobs[name]["fingerprint"]} == descendants(jobs, own)
