@@ -43,7 +43,7 @@ def answer(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, s
         try:
             TrlParser([config_class(config["algorithm"])]).parse_args_and_config(["--config", str(file)])
         except SystemExit:  # argparse's way
-            return {"by": "TrlParser", "says": said.getvalue().strip().splitlines()[-1]}
+            return {"by": "TrlParser", "says": said.getvalue().strip().splitlines()[-1].partition("error: ")[2]}
         except (TypeError, ValueError) as error:
             return {"by": "TrlParser", "says": f"{type(error).__name__}: {error}"}
     return None

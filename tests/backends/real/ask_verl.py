@@ -140,7 +140,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, str] | None:
             check()
         except ImportError:  # says nothing of the config
             raise
-        except Exception as error:  # whatever it is, it ends a training
+        except Exception as caught:  # whatever it is, it ends a training
+            error: BaseException = caught
+            while error.__cause__ is not None:  # Hydra wraps what a dataclass says
+                error = error.__cause__
             return {"by": name, "says": f"{type(error).__name__}: {str(error).strip()}"}
     return None
 
