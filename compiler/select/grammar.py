@@ -175,8 +175,12 @@ def _kind(atom: Atom, value: str, kinds: Sequence[str]) -> str:
     if not named:
         raise no_such(f"'{atom.text}'", "kind of job", value, kinds)
     if len(named) > 1 and not set("*?") & set(value):
-        raise SelectionError(f"'{atom.text}': '{value}' begins {' and '.join(sorted(named))}\n  hint: write a letter more")
+        raise SelectionError(f"'{atom.text}': '{value}' begins {_listed(sorted(named))}\n  hint: write a letter more")
     return value if len(named) > 1 else named[0]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _of_cells(cells: set[str], from_: Offer) -> set[str]:

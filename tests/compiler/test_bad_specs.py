@@ -35,7 +35,7 @@ MISTAKES = {
     "key of the study": Mistake(SPEC, "about: Four", "abuot: Four", "unknown key 'abuot'", "abuot", "did you mean 'about'?"),
     "key without a near one": Mistake(
         SPEC, "tracking:", "banana: 1\ntracking:", "unknown key 'banana'", "banana",
-        "valid here: about, accept, axes, budget, catalog, cluster, define, evaluate, from, match, name, rules, study, "
+        "valid here: about, accept, axes, budget, canary, catalog, cluster, define, evaluate, from, match, name, rules, study, "
         "tracking, zip"),
     "axis": Mistake(SPEC, "  domain: [s", "  domian: [s", "unknown key 'domian' in 'axes'", "domian",
         "did you mean 'domain'?"),
@@ -225,7 +225,7 @@ MISTAKES = {
         "did you mean 'trl'?"),
     "what a backend cannot do": Mistake(
         RECIPES, "      model: start\n      backend: native", "      model: start\n      backend: trl",
-        "backend 'trl' cannot do 'generate'", "trl", "valid here: dpo, grpo, sft"),
+        "backend 'trl' cannot do 'generate'", "trl", "valid here: distill, dpo, grpo, sdft, sft"),
     "teacher": Mistake(
         RECIPES, "      model: start", "      model: bigg", "there is no teacher 'bigg'", "bigg", "did you mean 'big'?"),
     "domain of a suite": Mistake(

@@ -81,10 +81,10 @@ def test_a_setting_is_shown_with_its_cells_its_values_and_all_that_it_invalidate
 
 def test_every_job_has_its_reason_in_the_full_form(compiled: Project) -> None:
     compiled.edit("toy.yaml", "lr: 5e-4", "lr: 6e-4")
-    compiled.edit(RECIPES, "micro_batch_size: 8", "micro_batch_size: 4")
+    compiled.edit(RECIPES, "micro_batch_size: 1", "micro_batch_size: 2")
     lines = told(compiled, "--full")
-    assert f"    -/+ {TRAIN}: execution.micro_batch_size 8 -> 4; settings.lr 0.0005 -> 0.0006" in lines
-    assert "    ~   train/on_rl_sums_base_nano: execution.micro_batch_size 8 -> 4" in lines
+    assert f"    -/+ {TRAIN}: execution.micro_batch_size 1 -> 2; settings.lr 0.0005 -> 0.0006" in lines
+    assert "    ~   train/on_rl_sums_base_nano: execution.micro_batch_size 1 -> 2" in lines
     assert f"    =   evaluate/gt_sft_facts_base_nano.harm: made from {TRAIN}, which changes" in lines
     found = compiled.diff()
     changed = {job for change in found["changes"] for job in change["jobs"]} | set(found["stale"])
@@ -95,7 +95,7 @@ def test_every_job_has_its_reason_in_the_full_form(compiled: Project) -> None:
 @pytest.mark.parametrize(
     ("edit", "changed"),
     [
-        ((RECIPES, "micro_batch_size: 8", "micro_batch_size: 4"), {"execution.micro_batch_size": (8, 4)}),
+        ((RECIPES, "micro_batch_size: 1", "micro_batch_size: 2"), {"execution.micro_batch_size": (1, 2)}),
         ((PLACES, "train: {time: 2:00:00", "train: {time: 1-0"), {"resources.time": ("2:00:00", "1-0")}),
         ((PLACES, 'eval: {time: "90"', 'eval: {partition: long, time: "90"'), {"resources.partition": (None, "long")}),
         ((PLACES, 'store: "$LETHE_ROOT/store"', "store: /else"), {"plan.store": ("$LETHE_ROOT/store", "/else")}),

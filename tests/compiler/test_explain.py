@@ -211,7 +211,7 @@ def test_a_line_of_a_config_is_decided_by_a_setting_with_its_chain(shared: Proje
         (
             "PLAN.md",
             "| train | 15 |",
-            {"jobs", "cost.gpu_hours", *(f"resources.{name}" for name in ("time", "cpus", "mem", "gpus"))},
+            {"jobs", "cost.gpu_hours", *(f"resources.{name}" for name in ("time", "cpus", "mem", "gpus", "nodes"))},
             None,
         ),
         ("manifest.sha256", "PLAN.md", {"sha256"}, None),

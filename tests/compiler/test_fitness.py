@@ -115,7 +115,7 @@ def test_a_teacher_of_70_billion_weights_does_not_fit_two_gpus_of_80_gb(tmp_path
 
 def test_it_fits_four_and_two_when_answers_are_short(tmp_path: Path) -> None:
     assert compiled(tmp_path, teacher(4), method="cf_sft")
-    assert compiled(tmp_path, teacher(2, max_model_len=1024, gpu_memory_utilization=0.95), method="cf_sft")
+    assert compiled(tmp_path, teacher(2, max_model_len=3072, gpu_memory_utilization=0.95), method="cf_sft")
 
 
 def test_a_model_in_more_parts_than_there_are_gpus_never_begins(tmp_path: Path) -> None:
@@ -135,11 +135,13 @@ def test_a_training_that_no_layout_fits_is_an_error_and_with_an_adapter_none(tmp
 
 
 def test_a_training_that_its_backend_does_not_divide_is_warned_of(tmp_path: Path) -> None:
-    found = compiled(tmp_path, method="off_rl", scale="4b")
+    whole = {"algorithms": {"dpo": {"extends": "dpo", "execution": {"sharding": "none"}}}}
+    found = compiled(tmp_path, whole, method="off_rl", scale="4b")
     (said,) = [line for line in found.warnings if "of each GPU's 80 GB" in line]
     assert "optimizer 32.0" in said
     assert "reference model 16.0" in said
-    assert not [line for line in compiled(tmp_path, method="off_rl").warnings if "of each GPU" in line]
+    for divided in (compiled(tmp_path, method="off_rl"), compiled(tmp_path, method="off_rl", scale="4b")):
+        assert not [line for line in divided.warnings if "of each GPU" in line]
 
 
 def test_unknown_gpus_and_unknown_models_are_not_judged(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_an_edit_modifies_its_own_jobs_and_makes_stale_what_is_made_from_them(co
 
 
 def test_a_change_of_how_jobs_run_invalidates_nothing(compiled: Project) -> None:
-    compiled.edit(RECIPES, "micro_batch_size: 8", "micro_batch_size: 4")
+    compiled.edit(RECIPES, "micro_batch_size: 1", "micro_batch_size: 2")
     assert ls(compiled, "state:execution") == ls(compiled, "stage:train")
     assert ls(compiled, "state:modified|stale") == set()
 
@@ -239,7 +239,7 @@ def test_cells_without_an_evaluation_in_the_selection_are_explained(shared: Proj
         ("method:on_lr", "there is no method 'on_lr'", "did you mean 'on_rl'?"),
         ("scale:*b", "there is no scale '*b'", "valid here: nano"),
         ("stage:evulate", "there is no kind of job 'evulate'", "did you mean 'evaluate'?"),
-        ("stage:pre", "'pre' begins prepare and pretrain", "write a letter more"),
+        ("stage:pre", "'pre' begins preflight, prepare and pretrain", "write a letter more"),
         ("state:modifed", "there is no state 'modifed'", "did you mean 'modified'?"),
         ("result:fialed", "there is no result 'fialed'", "did you mean 'failed'?"),
         ("cell:gt_sft_sums_base_nan", "there is no cell 'gt_sft_sums_base_nan'", "did you mean 'gt_sft_sums_base_nano'?"),

@@ -185,6 +185,8 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     made = {root: tmp_path_factory.mktemp("copy") for root in (REPOSITORY, DATA)}
     for root, copy in made.items():
         shutil.copytree(root / "specs", copy / "specs")
+        if (root / "requirements").is_dir():  # which the environments of the catalog name
+            (copy / "requirements").symlink_to(root / "requirements")
     return made
 
 

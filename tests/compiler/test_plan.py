@@ -184,11 +184,11 @@ def test_a_study_extends_a_definition_of_the_catalog(project: Project) -> None:
     project.add(
         "define:\n"
         "  clusters: {here: {extends: here, resources: {train: {mem: 9G}}}}\n"
-        "  algorithms: {sft: {extends: sft, settings: {batch_size: 16}}}\n"
+        "  algorithms: {sft: {extends: sft, settings: {batch_size: 4}}}\n"
     )
     trained = {job["id"]: job for job in project.compile()["jobs"]}["train/gt_sft_sums_base_nano"]
     assert (trained["resources"]["mem"], trained["resources"]["time"]) == ("9G", "2:00:00")
-    assert (trained["settings"]["batch_size"], trained["settings"]["lr"]) == (16, 1e-3)
+    assert (trained["settings"]["batch_size"], trained["settings"]["lr"]) == (4, 1e-3)
 
 
 def test_a_study_replaces_a_definition_of_the_catalog(project: Project) -> None:
@@ -270,7 +270,7 @@ def test_contracts_say_what_the_plan_says(shared: Project) -> None:
 def test_the_plan_holds_each_config_with_execution_left_blank(shared: Project) -> None:
     job = shared.jobs()["train/gt_sft_sums_base_nano"]
     config = yaml.safe_load((shared.tree / "configs/train/gt_sft_sums_base_nano.yaml").read_text())
-    assert config["execution"]["micro_batch_size"] == 8 and job["config"]["execution"]["micro_batch_size"] is None
+    assert config["execution"]["micro_batch_size"] == 1 and job["config"]["execution"]["micro_batch_size"] is None
     assert {**config, "execution": None} == {**job["config"], "execution": None}
 
 

@@ -99,7 +99,7 @@ def test_a_plan_that_has_more_does_not(data: st.DataObject, shared: Project) -> 
 def test_every_setting_is_there_as_it_is_meant_and_as_it_is_rendered(shared: Project) -> None:
     """The settings by the spec's names, and the config that the backend reads, with blanks for how it is run."""
     job = shared.jobs()["train/gt_sft_sums_base_nano"]
-    assert (job["settings"]["lr"], job["settings"]["epochs"], job["execution"]["micro_batch_size"]) == (0.001, None, 8)
+    assert (job["settings"]["lr"], job["settings"]["epochs"], job["execution"]["micro_batch_size"]) == (0.001, None, 1)
     assert job["config"]["args"]["learning_rate"] == 0.001 and job["config"]["execution"]["micro_batch_size"] is None
 
 

@@ -183,7 +183,7 @@ def test_a_training_is_told_its_algorithm_and_started_on_both_gpus() -> None:
     assert (config["backend"], config["algorithm"], config["beta"]) == ("native", "alternate_dpo", 0.1)
     assert config["execution"]["micro_batch_size"] == 4
     script = files["jobs/train/idk_dpo_tofu_forget10_full_llama_3b.sh"]
-    assert "torchrun --standalone --nproc-per-node 2 -m runtime train" in script
+    assert "--standalone --nproc-per-node=2" in script
     scores = parse_config(files["configs/evaluate/idk_dpo_tofu_forget10_full_llama_3b.tofu.tofu_forget10.yaml"])
     assert (scores["suite"], scores["execution"]["batch_size"]) == ("tofu.tofu_forget10", 32)
 
