@@ -16,7 +16,8 @@ from compiler.verbs import BUG, OK, USER_ERROR
 
 VERBS = (
     "validate", "compile", "diff", "ls", "explain", "lock", "canary",
-    "simulate", "select", "status", "report", "calibrate", "schema",
+    "simulate", "select", "status", "triage", "retry", "cancel", "logs", "replay", "storage", "cluster",
+    "report", "calibrate", "schema",
 )  # fmt: skip
 
 HELP = """\
@@ -31,6 +32,8 @@ A day with it:
   lethe ls       specs/phase1.yaml method:on_rl,stage:train    which jobs these are
   lethe explain  specs/phase1.yaml on_rl_math_base_4b lr       where a value comes from
   lethe status   specs/phase1.yaml     what is done, running, failed
+  lethe triage   specs/phase1.yaml     why things failed, and what helps
+  lethe retry    specs/phase1.yaml     submit again what failed
   lethe report   specs/phase1.yaml     the table, with what is still missing
 """
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import JobError
+from runtime import afterwards
+from runtime.errors import BUG, JobError
 from runtime.manifest import manifest
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-BUG = 70
 EPILOG = """\
 A job's script calls the verb of its kind with its contract, the small JSON beside the script. For instance:
 
@@ -26,7 +26,8 @@ A job's script calls the verb of its kind with its contract, the small JSON besi
   LETHE_STORE=work python -m runtime train generated/micro/jobs/train/NAME.json
 
 exit codes: 0 done; 1 a message says what is wrong; 65 an input is missing or not what the job was compiled against;
-70 a bug of ours, with a traceback; 75 ended early, a checkpoint is there to go on from
+70 a bug of ours, with a traceback; 71 out of memory; 74 no room on the disk; 75 ended early, a checkpoint is there to go
+on from
 """
 
 
@@ -62,10 +63,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _do(arguments: Namespace) -> int:
     match arguments.verb:
-        case "status":
-            from runtime.status import show
-
-            return show(arguments.plan, arguments.store, as_json=arguments.json)
+        case verb if verb in afterwards.VERBS:
+            return afterwards.run(arguments)
         case "table":
             from runtime.report import command
 
@@ -128,15 +127,12 @@ def _parser() -> ArgumentParser:
     for name, text in about.items():
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
-    whole = {
-        "status": "count a study's jobs by state; list what failed, with its log",
-        "table": "compare a study's scores, before and after; name what is missing",
-    }
-    for name, text in whole.items():
-        verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
-        verb.add_argument("--json", action="store_true", help="print one JSON document")
-        verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
+    afterwards.add(verbs)
+    text = "compare a study's scores, before and after; name what is missing"
+    verb = verbs.add_parser("table", help=text, description=text)
+    verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
+    verb.add_argument("--json", action="store_true", help="print one JSON document")
+    verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
     simulated = verbs.add_parser("simulate", help="play a study on a simulated Slurm, with jobs that fail on cue")
     simulated.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
     simulated.add_argument("--json", action="store_true", help="print one JSON document")

@@ -10,13 +10,14 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runtime import markers, steps, twins
+from runtime import attempts, markers, steps, twins
 from runtime.contract import Contract, guard, job_of, load
-from runtime.errors import JobError
+from runtime.errors import BUG, EndedEarly, JobError, named
 from runtime.job import Job
 from runtime.manifest import manifest
 
@@ -46,10 +47,11 @@ def run(kind: str, path: Path) -> None:
         return
     guard(contract)
     work = _work_of(kind)
-    contract.out.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    facts = work(job_of(contract))
-    _close(contract, facts, round(time.monotonic() - start, 3))
+    _start(contract)
+    with _noted(contract):
+        start = time.monotonic()
+        facts = work(job_of(contract))
+        _close(contract, facts, round(time.monotonic() - start, 3))
 
 
 def begin(path: Path) -> None:
@@ -58,7 +60,7 @@ def begin(path: Path) -> None:
     if _already_done(contract):
         return
     guard(contract)
-    contract.out.mkdir(parents=True, exist_ok=True)
+    _start(contract)
     if contract.output_type == "checkpoint.shards":
         from runtime import verl_checkpoint
 
@@ -71,8 +73,9 @@ def finish(path: Path) -> None:
     """Check what that program left, and write the done-marker."""
     contract = _open(path)
     if not _already_done(contract):
-        guard(contract)
-        _close(contract, _gathered(job_of(contract), contract.output_type), None)
+        with _noted(contract):
+            guard(contract)
+            _close(contract, _gathered(job_of(contract), contract.output_type), None)
 
 
 def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
@@ -90,6 +93,44 @@ def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
 
         return verl_adapter.merge(job.out)
     return {}
+
+
+def _start(contract: Contract) -> None:
+    """Make the job's folder, and note the attempt. Of several processes, the first one notes it."""
+    contract.out.mkdir(parents=True, exist_ok=True)
+    if _is_first():
+        attempts.begin(contract.out, contract.job, contract.fingerprint, os.environ)
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def _noted(contract: Contract) -> Iterator[None]:
+    """Note how the attempt ends, and mark a result that is shorter than planned. Raises what happened, by its own name."""
+    try:
+        yield
+    except Exception as error:
+        ending = named(error) or error
+        if _is_first():
+            _note_failure(contract, ending)
+        if ending is error:
+            raise
+        raise ending from error
+    if _is_first():
+        attempts.end(contract.out, 0, "done")
+
+
+def _note_failure(contract: Contract, ending: Exception) -> None:
+    """Note how the attempt failed, as far as there is room for it."""
+    code = ending.exit_code if isinstance(ending, JobError) else BUG
+    try:
+        if isinstance(ending, EndedEarly):
+            attempts.truncate(contract.out, contract.job, contract.fingerprint, ending)
+        attempts.end(contract.out, code, f"{type(ending).__name__}: {ending}")
+    except OSError as error:
+        print(f"could not note in {contract.out} how it ended: {error}", file=sys.stderr, flush=True)
 
 
 def _open(path: Path) -> Contract:

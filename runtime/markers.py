@@ -18,6 +18,7 @@ from typing import Any
 from runtime.job import write_json
 
 NAME = "DONE.json"
+ARCHIVED = "ARCHIVED.json"  # beside it where all else was moved to an archive (runtime/archive.py)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,15 @@ def is_done(folder: Path, fingerprint: str) -> bool:
     """Say whether `folder` holds a finished artifact of exactly this fingerprint."""
     marker = read(folder)
     return marker is not None and marker.fingerprint == fingerprint
+
+
+def archived_to(folder: Path) -> str:
+    """Say where what was in `folder` is now; "" while it is still there."""
+    try:
+        found: str = json.loads((folder / ARCHIVED).read_text(encoding="utf-8"))["to"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return found
 
 
 def write(folder: Path, marker: Marker) -> None:

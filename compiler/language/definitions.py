@@ -390,6 +390,22 @@ class Limits(Caps):
     """Jobs that may be queued and running together."""
 
 
+class Purge(Strict):
+    """What a site deletes by itself."""
+
+    days: Positive
+    """Files that nobody used for so many days."""
+
+
+class Arrays(Strict):
+    """Whether jobs that are alike go into Slurm's queue as one array."""
+
+    at_once: Positive
+    """How many elements of one run at a time."""
+    most: Positive = 1001
+    """The site's MaxArraySize; indices stay below it."""
+
+
 class Cluster(Strict):
     """A place that runs jobs, as data."""
 
@@ -405,12 +421,16 @@ class Cluster(Strict):
     """How GPUs are asked for."""
     limits: Limits
     """What the site allows one user."""
+    arrays: Arrays | None = None
+    """Alike jobs as arrays; null: each job by itself."""
     partitions: dict[Name, Caps] = Field(default={})
     """What it allows one user on each partition; empty: nothing is known of them."""
     gpus: dict[Name, Gpu] = Field(default={})
     """The kinds of GPU, by the site's names."""
     quota: Size | None = None
     """How much one user may store where the store is."""
+    purge: Purge | None = None
+    """What the site deletes there, as `lethe storage` tells; null: nothing is known."""
     kill_on_invalid_dep: bool = False
     """Whether Slurm should cancel jobs whose dependency failed."""
     environments: dict[Name, Environment]

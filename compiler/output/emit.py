@@ -10,6 +10,7 @@ from compiler import backends
 from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
+from compiler.output.arrays import Array, Seat, grouped, parents
 from compiler.output.page import content
 from compiler.plan.plan import Job, Plan
 from compiler.text import shell_expanded
@@ -28,9 +29,13 @@ def emit(plan: Plan, cluster: Cluster, tracking: Tracking) -> dict[str, str]:
         files[f"configs/{job.id}.yaml"] = config
         files[f"jobs/{job.id}.json"] = json.dumps(contract(plan, job), indent=1) + "\n"
         files[f"jobs/{job.id}.sh"] = script(plan, job, cluster, tracking, config)
+    if plan.executor == "slurm":
+        files["feed.sh"] = feed(plan, cluster)
+    for array in grouped(plan.jobs, cluster.arrays).arrays:
+        files[f"arrays/{array.name}.sh"] = array_script(plan, array, files[f"jobs/{array.first.id}.sh"])
+    files["submit_all.sh"] = submit_all(plan, cluster)
     files["plan.json"] = plan.text()
     files["PLAN.md"] = plan_page(plan)
-    files["submit_all.sh"] = submit_all(plan, cluster)
     sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(files.items())]
     files[SUMS] = "".join(sums)
     return files
@@ -86,12 +91,27 @@ def slurm_name(plan: Plan, job: Job) -> str:
     return f"{plan.study}.{job.kind}.{job.name}.{job.fingerprint[:8]}"
 
 
+def array_script(plan: Plan, array: Array, script: str) -> str:
+    """The script of an array, which asks Slurm for what `script` asks for, that of its first job."""
+    head = [line for line in script.split("\n\n", 1)[0].splitlines() if line.startswith("#SBATCH ")]
+    asked = [line for line in head if not line.startswith("#SBATCH --job-name=")]
+    return _render("array.sh.j2", study=plan.study, array=array, directives=asked, store=_store(plan))
+
+
 def submit_all(plan: Plan, cluster: Cluster) -> str:
-    """One visible line a job, in dependency order."""
-    lines = [_submit_line(job) for job in plan.jobs]
+    """One visible line a job, in dependency order, those of an array together."""
+    grouping = grouped(plan.jobs, cluster.arrays)
+    lines = [_submit_line(job, grouping.seats.get(job.id)) for job in grouping.jobs]
     return _render(
-        "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep
-    )
+        "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep,
+        limits=cluster.limits, arrays=cluster.arrays if grouping.arrays else None,
+    )  # fmt: skip
+
+
+def feed(plan: Plan, cluster: Cluster) -> str:
+    """The small job that goes on by itself; it runs where the plan's least demanding jobs do."""
+    least = min(plan.jobs, key=lambda job: (job.resources["gpus"], job.resources["cpus"]))
+    return _render("feed.sh.j2", study=plan.study, account=cluster.account, partition=least.resources["partition"])
 
 
 def plan_page(plan: Plan) -> str:
@@ -99,10 +119,10 @@ def plan_page(plan: Plan) -> str:
     return _render("PLAN.md.j2", **content(plan))
 
 
-def _submit_line(job: Job) -> str:
-    after = [edge.job for edge in job.inputs if edge.required]
-    ended = [edge.job for edge in job.inputs if not edge.required]
+def _submit_line(job: Job, seat: Seat | None) -> str:
+    after, ended = parents(job)
     words = ["submit", job.id, job.fingerprint]
+    words += ["in", seat.array, str(seat.index)] if seat else []
     steps = job.execution.get("keep")
     words += ["steps", *map(str, steps)] if steps else []
     words += ["after", *after] if after else []
