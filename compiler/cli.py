@@ -17,7 +17,8 @@ from compiler.verbs import BUG, OK, USER_ERROR
 
 VERBS = (
     "validate", "compile", "diff", "ls", "explain", "lock", "canary",
-    "simulate", "select", "status", "report", "calibrate", "env", "schema",
+    "simulate", "select", "status", "triage", "retry", "cancel", "logs", "replay", "storage", "cluster",
+    "report", "calibrate", "env", "schema",
 )  # fmt: skip
 
 HELP = """\
@@ -32,6 +33,8 @@ A day with it:
   lethe ls       specs/phase1.yaml method:on_rl,stage:train    which jobs these are
   lethe explain  specs/phase1.yaml on_rl_math_base_4b lr       where a value comes from
   lethe status   specs/phase1.yaml     what is done, running, failed
+  lethe triage   specs/phase1.yaml     why things failed, and what helps
+  lethe retry    specs/phase1.yaml     submit again what failed
   lethe report   specs/phase1.yaml     the table, with what is still missing
   lethe env check verl --cluster mila  whether what is installed is what is locked
 """

@@ -58,7 +58,7 @@ def inputs(spec: Path) -> tuple[str, str] | None:
     if not isinstance(name, str) or not isinstance(folders, list) or not all(isinstance(one, str) for one in folders):
         return None
     beside = [spec, spec.with_suffix(".lock"), spec.with_name(f"{spec.stem}.selection.yaml")]
-    read = [*beside, *(file for folder in folders for file in sorted((spec.parent / folder).glob("*.yaml")))]
+    read = [*beside, *(file for folder in folders for file in sorted((spec.parent / folder).rglob("*.yaml")))]
     read += [file for pattern in OWN for file in sorted(ROOT.glob(pattern))]
     said = [sys.version, os.path.relpath(spec), *sorted(one.name for one in LIBRARIES.glob("*-info"))]
     return name, _hash([*said, *(f"{file} {hash_of(str(file))}" for file in read)])

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import JobError
+from runtime import afterwards
+from runtime.errors import BUG, EndedEarly, JobError
 from runtime.manifest import manifest
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-BUG = 70
 EPILOG = """\
 A job's script calls the verb of its kind with its contract, the small JSON beside the script. For instance:
 
@@ -26,7 +26,8 @@ A job's script calls the verb of its kind with its contract, the small JSON besi
   LETHE_STORE=work python -m runtime train generated/micro/jobs/train/NAME.json
 
 exit codes: 0 done; 1 a message says what is wrong; 65 an input is missing or not what the job was compiled against;
-70 a bug of ours, with a traceback; 75 ended early, a checkpoint is there to go on from
+70 a bug of ours, with a traceback; 71 out of memory; 74 no room on the disk; 75 ended early, a checkpoint is there to go
+on from
 """
 
 
@@ -49,6 +50,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     except JobError as error:
         print(error, file=sys.stderr, flush=True)
+        if isinstance(error, EndedEarly):
+            _go_on()
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)
@@ -60,12 +63,18 @@ def main(argv: Sequence[str]) -> int:
         return BUG
 
 
+def _go_on() -> None:
+    """Have Slurm start the job again. Of several processes, one asks."""
+    if os.environ.get("RANK", "0") == "0":
+        from runtime import requeue
+
+        print(requeue.ask(os.environ), flush=True)
+
+
 def _do(arguments: Namespace) -> int:
     match arguments.verb:
-        case "status":
-            from runtime.status import show
-
-            return show(arguments.plan, arguments.store, as_json=arguments.json)
+        case verb if verb in afterwards.VERBS:
+            return afterwards.run(arguments)
         case "table":
             from runtime.report import command
 
@@ -136,15 +145,12 @@ def _parser() -> ArgumentParser:
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
         if name == "launch":
             verb.add_argument("command", nargs=REMAINDER, metavar="COMMAND", help="with its arguments")
-    whole = {
-        "status": "count a study's jobs by state; list what failed, with its log",
-        "table": "compare a study's scores, before and after; name what is missing",
-    }
-    for name, text in whole.items():
-        verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
-        verb.add_argument("--json", action="store_true", help="print one JSON document")
-        verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
+    afterwards.add(verbs)
+    text = "compare a study's scores, before and after; name what is missing"
+    verb = verbs.add_parser("table", help=text, description=text)
+    verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
+    verb.add_argument("--json", action="store_true", help="print one JSON document")
+    verb.add_argument("--store", type=Path, help="the folder of artifacts, if not $LETHE_STORE or the plan's own")
     simulated = verbs.add_parser("simulate", help="play a study on a simulated Slurm, with jobs that fail on cue")
     simulated.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")
     simulated.add_argument("--json", action="store_true", help="print one JSON document")

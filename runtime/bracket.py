@@ -10,16 +10,17 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import markers, steps, twins
+from runtime import attempts, markers, steps, twins
 from runtime.contract import Contract, guard, job_of, load
-from runtime.errors import EndedEarly, JobError
+from runtime.errors import BUG, CommandFailed, EndedEarly, JobError, named
 from runtime.job import Job
-from runtime.launch import attempt, child
+from runtime.launch import child
 from runtime.manifest import manifest
 
 # What an artifact's folder must hold: of each group, at least one of the patterns.
@@ -49,48 +50,51 @@ def run(kind: str, path: Path) -> None:
         return
     guard(contract)
     work = _work_of(kind)
-    contract.out.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    facts = work(job_of(contract))
-    _close(contract, facts, round(time.monotonic() - start, 3))
+    _start(contract)
+    with _noted(contract):
+        start = time.monotonic()
+        facts = work(job_of(contract))
+        _close(contract, facts, round(time.monotonic() - start, 3))
 
 
 def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
     """Do a job by a command, between `begin` and `finish`; signals reach the command. Returns the exit code.
 
-    Raises EndedEarly when a signal ended it and there is a checkpoint to go on from.
+    Raises EndedEarly when a signal ended it and there is a checkpoint to go on from, CommandFailed when it failed.
     """
     if not begin(path, marked=marked):
         return 0
     ending = child.run(command)
     if ending.code == 0:
         finish(path)
-    elif ending.told and (saved := _saved(_open(path))) is not None:
-        when = f"saved last at {saved:%Y-%m-%d %H:%M:%S}"
-        raise EndedEarly(
-            f"{ending.told.name} ended it (exit code {ending.code}), {when}: run it again, and it goes on from there"
-        )
-    return ending.code
+        return 0
+    contract = _open(path)
+    with _noted(contract):
+        if ending.told and (saved := _saved(contract)) is not None:
+            when = f"saved last at {saved:%Y-%m-%d %H:%M:%S}"
+            raise EndedEarly(
+                f"{ending.told.name} ended it (exit code {ending.code}), {when}: run it again, and it goes on from there"
+            )
+        raise CommandFailed(f"{contract.job}: {command[0]} ended with exit code {ending.code}", ending.code)
 
 
 def begin(path: Path, *, marked: bool = False) -> bool:
     """Check the inputs of a job that another program does, and make its output folder; False where it is done already.
 
-    With `marked`, `finish` wants a mark that the program itself left (runtime/launch/attempt.py).
+    With `marked`, `finish` wants a mark that the program itself left (runtime/attempts.py).
     """
     contract = _open(path)
     if _already_done(contract):
         return False
     guard(contract)
-    contract.out.mkdir(parents=True, exist_ok=True)
+    saved = _saved(contract)
+    _start(contract, saved, marked=marked)
     if contract.output_type == "checkpoint.shards":
         from runtime.verl import checkpoint
 
         checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
     if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
         steps.step_folder(contract.inputs["shards"], step)
-    saved = _saved(contract)
-    attempt.begin(contract.out, saved.timestamp() if saved else None, marked=marked)
     return True
 
 
@@ -98,12 +102,12 @@ def finish(path: Path) -> None:
     """Check what that program left, and write the done-marker, with the time since `begin`."""
     contract = _open(path)
     if not _already_done(contract):
-        guard(contract)
-        attempt.check(contract.job, contract.out)
-        facts = _gathered(job_of(contract), contract.output_type)
-        began = attempt.read(contract.out)
-        _close(contract, facts, began.seconds if began else None)
-        attempt.close(contract.out)
+        with _noted(contract):
+            guard(contract)
+            attempts.check(contract.job, contract.out)
+            facts = _gathered(job_of(contract), contract.output_type)
+            began = attempts.latest(contract.out)
+            _close(contract, facts, began.seconds if began else None)
 
 
 def _saved(contract: Contract) -> datetime | None:
@@ -130,6 +134,45 @@ def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
 
         return adapter.merge(job.out)
     return {}
+
+
+def _start(contract: Contract, saved: datetime | None = None, *, marked: bool = False) -> None:
+    """Make the job's folder, and note the attempt. Of several processes, the first one notes it."""
+    contract.out.mkdir(parents=True, exist_ok=True)
+    if _is_first():
+        at = saved.timestamp() if saved else None
+        attempts.begin(contract.out, contract.job, contract.fingerprint, os.environ, saved=at, marked=marked)
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def _noted(contract: Contract) -> Iterator[None]:
+    """Note how the attempt ends, and mark a result that is shorter than planned. Raises what happened, by its own name."""
+    try:
+        yield
+    except Exception as error:
+        ending = named(error) or error
+        if _is_first():
+            _note_failure(contract, ending)
+        if ending is error:
+            raise
+        raise ending from error
+    if _is_first():
+        attempts.end(contract.out, 0, "done")
+
+
+def _note_failure(contract: Contract, ending: Exception) -> None:
+    """Note how the attempt failed, as far as there is room for it."""
+    code = ending.exit_code if isinstance(ending, JobError) else BUG
+    try:
+        if isinstance(ending, EndedEarly):
+            attempts.truncate(contract.out, contract.job, contract.fingerprint, ending)
+        attempts.end(contract.out, code, f"{type(ending).__name__}: {ending}")
+    except OSError as error:
+        print(f"could not note in {contract.out} how it ended: {error}", file=sys.stderr, flush=True)
 
 
 def _open(path: Path) -> Contract:

@@ -7,13 +7,14 @@ to the store, the path of the config to the study's generated folder, which is t
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import markers
+from runtime import attempts, markers
 from runtime.errors import InputError, JobError
 from runtime.job import Input, Job
 
@@ -122,7 +123,14 @@ def guard(contract: Contract) -> None:
 def _problem(name: str, item: Input) -> str | None:
     marker = markers.read(item.path)
     if marker is None:
+        short = attempts.truncated(item.path)
+        if short:
+            return f"{name}: {item.job} is truncated, {short.get('done')} of {short.get('total')} steps; let it go on first"
         return f"{name}: {item.job} is not done (no {markers.NAME} in {item.path}); run that job first"
+    moved = markers.archived_to(item.path)
+    if moved:
+        copy, remove = ["cp", "-r", f"{moved}/.", str(item.path)], ["rm", str(item.path / markers.ARCHIVED)]
+        return f"{name}: {item.job} was archived; copy it back: {shlex.join(copy)} && {shlex.join(remove)}"
     if marker.fingerprint != item.fingerprint:
         return (
             f"{name}: {item.path} carries fingerprint {marker.fingerprint[:12]}, not {item.fingerprint[:12]}; "

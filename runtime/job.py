@@ -26,9 +26,10 @@ class Input:
 
 @dataclass
 class _LastLine:
-    """When the last progress line was printed (seconds of the monotonic clock)."""
+    """When the last progress line was printed (seconds of the monotonic clock); what the first said, and when (since 1970)."""
 
     at: float = 0.0
+    first: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,19 @@ class Job:
     _last: _LastLine = field(default_factory=_LastLine, repr=False, compare=False)
 
     def progress(self, done: int, total: int, **facts: float | str) -> None:
-        """Show that `done` of `total` steps are behind us: a line in the log now and then, and PROGRESS.json for watchers."""
+        """Show that `done` of `total` steps are behind us: a line in the log now and then, and PROGRESS.json for watchers.
+
+        The file also has the time, and this attempt's first report (`first_done`, `first_at`), from which its pace follows.
+        """
         now = time.monotonic()
         if done < total and now - self._last.at < SECONDS_BETWEEN_LINES:
             return
         self._last.at = now
+        self._last.first = self._last.first or {"first_done": done, "first_at": round(time.time(), 3)}
         shown = " ".join(f"{name}={_short(value)}" for name, value in facts.items())
         print(f"{self.id}: {done}/{total} {shown}".rstrip(), flush=True)
-        write_json(self.out / "PROGRESS.json", {"done": done, "total": total, **facts})
+        times = {**self._last.first, "at": round(time.time(), 3)}
+        write_json(self.out / "PROGRESS.json", {"done": done, "total": total, **times, **facts})
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,12 +3,12 @@
 One event a line, six columns divided by tabs, no heading:
 
     time         UTC, ISO 8601, whole seconds
-    event        under Slurm: intent (about to call sbatch), submitted, updated (new dependency), released (from hold);
-                 on this machine: started, done, failed
+    event        under Slurm: intent (about to call sbatch), submitted, updated (new dependency), released (from hold),
+                 cancelled; on this machine: started, done, failed
     job          its id in the plan
     fingerprint  64 hexadecimal digits
-    id           Slurm's job id, or the process id of a job on this machine; empty for an intent
-    note         why it failed; else empty
+    id           Slurm's job id (123, or 123_4 in an array), or the process id of a job on this machine; empty for an intent
+    note         why it failed or was cancelled; who submitted it; with an array element's intent, its name: STUDY.ARRAY_INDEX
 
 Lines are appended whole and synced; submit.sh writes the same lines. A line cut off by a crash is skipped.
 """
@@ -57,7 +57,7 @@ def latest(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     return {(entry.job, entry.fingerprint): entry for entry in entries if entry.id}
 
 
-def append(path: Path, event: str, job: str, fingerprint: str, number: int, note: str = "") -> None:
+def append(path: Path, event: str, job: str, fingerprint: str, number: int | str, note: str = "") -> None:
     """Add one line and wait until it is on disk. Tabs and line breaks in `note` become blanks."""
     line = "\t".join([markers.now(), event, job, fingerprint, str(number), " ".join(note.split())]) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)

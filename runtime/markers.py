@@ -4,7 +4,7 @@
      "environment": {"name": "verl", "lock": "02e1…"}}
 
 `facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, with that of earlier ones
-where another program went on from their checkpoints (runtime/launch/attempt.py), or null when Lethe did not time it.
+where another program went on from their checkpoints (runtime/attempts.py), or null when Lethe did not time it.
 `environment` says where it ran, with the hash of the lock of what was installed there; it is null in markers of old.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from runtime.job import write_json
 
 NAME = "DONE.json"
+ARCHIVED = "ARCHIVED.json"  # beside it where all else was moved to an archive (runtime/archive.py)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ def is_done(folder: Path, fingerprint: str) -> bool:
     """Say whether `folder` holds a finished artifact of exactly this fingerprint."""
     marker = read(folder)
     return marker is not None and marker.fingerprint == fingerprint
+
+
+def archived_to(folder: Path) -> str:
+    """Say where what was in `folder` is now; "" while it is still there."""
+    try:
+        found: str = json.loads((folder / ARCHIVED).read_text(encoding="utf-8"))["to"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return found
 
 
 def write(folder: Path, marker: Marker) -> None:

@@ -2,19 +2,26 @@
 # What every generated submit_all.sh is made of. Needs bash 4, coreutils and, under Slurm, Slurm's own clients.
 #
 #   open_plan "$@"                                  reads the options; refuses a generated tree that somebody edited
-#   submit JOB FINGERPRINT [steps N...] [after P...] [ended P...]
+#   submit JOB FINGERPRINT [in ARRAY INDEX] [steps N...] [after P...] [ended P...]
 #                                                   one job: it starts when all P of `after` succeeded and all of `ended` ended;
-#                                                   it is done when its done-marker and the checkpoints of all steps N are there
+#                                                   it is done when its done-marker and the checkpoints of all steps N are there.
+#                                                   Jobs `in` one array go in as one sbatch --array of arrays/ARRAY.sh
 #   gate STUDY                                      nothing of the plan starts before that study's report is done
 #   close_plan                                      submits what is neither done nor under way, or runs it here
 #
-# The sourcing script sets study, executor (slurm or local), store, root, here, and may set kill_on_invalid_dep=yes.
+# The sourcing script sets study, executor (slurm or local), store, root, here, and may set kill_on_invalid_dep=yes,
+# most_submitted (jobs that one user may have in the queue) and at_once (elements of an array that run at a time).
 #
 # No job is submitted twice, wherever an earlier run was interrupted: a job's name carries its fingerprint and so is unique;
 # a line of intent stands in the ledger before each sbatch and the id after it; and one squeue call tells which of the names
 # Slurm knows, whatever the ledger says (each job's comment names its store, so that another store's are not taken for
-# ours). New jobs whose parents are not new wait on hold until the whole plan is in. The
-# ledger's columns are described in runtime/ledger.py.
+# ours). New jobs whose parents are not new wait on hold until all that may go in is in. The ledger's columns are described in
+# runtime/ledger.py.
+#
+# submit/ledger.sh   the ledger, and the lock against a second submission      submit/send.sh     one job, or an array of them
+# submit/queue.sh    what Slurm knows of our jobs                              submit/explain.sh  what sbatch's refusals mean
+# submit/ask.sh      --dry-run and --test-only, which change nothing           submit/feed.sh     a job that goes on by itself
+# submit/here.sh     this machine, without Slurm                              submit/gate.sh     a study that comes first
 set -euo pipefail
 
 if ((BASH_VERSINFO[0] < 4)); then
@@ -23,17 +30,17 @@ if ((BASH_VERSINFO[0] < 4)); then
 fi
 
 : "${study?}" "${executor?}" "${store?}" "${root?}" "${here?}"
-kill_on_invalid_dep=${kill_on_invalid_dep:-no}
+kill_on_invalid_dep=${kill_on_invalid_dep:-no} most_submitted=${most_submitted:-} at_once=${at_once:-}
 
-dry_run=no assume_yes=no force=no ledger=''
-total=0 done_count=0 adopted_count=0 new_count=0
+dry_run=no assume_yes=no force=no test_only=no feed=no only_new=no max_jobs='' ledger=''
+patterns=()
+total=0 done_count=0 adopted_count=0 new_count=0 left_count=0 failed_count=0 blocked_count=0
 lock='' id='' dependency='' exported=''
-gate='' gate_job='' gate_fingerprint='' gate_name='' gate_id=''
-jobs=() todo=() held=() new_ids=()
-declare -A fingerprint_of=() name_of=() after_of=() ended_of=() steps_of=() is_done=()  # by job; name_of: Slurm's, unique
-declare -A id_of=() is_new=()                                                       # by job, in this run
-declare -A queued_id=() queued_state=() queued_reason=() queued_dependency=()       # by Slurm name
-declare -A ledger_knows=() ledger_released=()                                       # by Slurm id
+jobs=() units=() todo=() held=() new_ids=()     # a unit is a job, or an array of jobs
+declare -A fingerprint_of=() name_of=() after_of=() ended_of=() steps_of=() array_of=() index_of=()     # by job
+declare -A members_of=()                                                # by array
+declare -A job_of_name=()                                               # by Slurm's name, with _INDEX for an element
+declare -A is_wanted=() is_done=() is_new=() id_of=() is_given_up=()    # by job, in this run
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -48,15 +55,20 @@ fail() {    # fail CODE LINE...: what is wrong, and what to do about it
 
 usage() {
     cat <<HELP
-Usage: bash $0 [--dry-run] [--yes] [--force]
+Usage: bash $0 [--dry-run] [--yes] [--select PATTERN]... [--max-jobs N] [--feed] [--test-only] [--force]
 
 Submits every job of study $study that is neither done nor under way, in dependency order (executor: $executor).
 Run it again at any time: after an interruption it goes on, after a failure it submits what failed again.
 
-  --dry-run   print what would be submitted; change nothing
-  --yes       do not ask before submitting
-  --force     go on although generated files were changed by hand
-  --help      this text
+  --dry-run         print what would be submitted; change nothing
+  --yes             do not ask before submitting
+  --select PATTERN  only jobs whose id matches, such as 'train/*_math_*', and what they still need; may be repeated
+  --max-jobs N      submit at most N jobs now, those first that others wait for
+  --feed            when not all fits into the queue: submit a small job, too, that goes on when there is room
+  --only-new        leave alone what was submitted before and failed, and what needs it
+  --test-only       ask Slurm about one job of each kind of resources whether it would take it; submit nothing
+  --force           go on although generated files were changed by hand
+  --help            this text
 
 Store: $store    (set LETHE_STORE to use another folder)
 Exit codes: 0 all submitted, or all run; 1 nothing was submitted, or a job failed here; 4 submitted in part: run it again.
@@ -66,22 +78,40 @@ HELP
 # ---- reading the plan ---------------------------------------------------------------------------------------------------
 
 open_plan() {
-    local option
-    for option; do
-        case $option in
-            --dry-run) dry_run=yes ;;
-            --yes | -y) assume_yes=yes ;;
-            --force) force=yes ;;
-            --help | -h) usage; exit 0 ;;
-            *) fail 1 "unknown option $option" "The options are --dry-run, --yes, --force and --help." ;;
-        esac
-    done
+    read_options "$@"
     case $executor in
-        slurm | local) ;;
+        slurm) ;;
+        local)
+            [[ $test_only$feed$max_jobs == nono ]] ||
+                fail 1 "--test-only, --feed and --max-jobs are for Slurm; $study runs on this machine" ;;
         *) fail 1 "executor is '$executor'; it must be slurm or local" ;;
     esac
     find_store
     check_files
+}
+
+read_options() {
+    while (($#)); do
+        case $1 in
+            --dry-run) dry_run=yes ;;
+            --yes | -y) assume_yes=yes ;;
+            --force) force=yes ;;
+            --feed) feed=yes ;;
+            --only-new) only_new=yes ;;
+            --test-only) test_only=yes ;;
+            --select=*) patterns+=("${1#*=}") ;;
+            --max-jobs=*) max_jobs=${1#*=} ;;
+            --select | --max-jobs)
+                (($# > 1)) || fail 1 "$1 needs a value" "For example: bash $0 --select 'train/*' --max-jobs 10"
+                set -- "$1=$2" "${@:3}"
+                continue ;;
+            --help | -h) usage; exit 0 ;;
+            *) fail 1 "unknown option $1" 'The options are --dry-run, --yes, --select, --max-jobs, --feed, --only-new, --test-only,' \
+                '--force and --help.' ;;
+        esac
+        shift
+    done
+    [[ -z $max_jobs || $max_jobs =~ ^[1-9][0-9]{0,8}$ ]] || fail 1 "--max-jobs $max_jobs: it is a number of jobs, at least 1"
 }
 
 find_store() {
@@ -111,39 +141,61 @@ check_files() {
 
 submit() {
     local job=$1 word list=none
-    [[ -z ${fingerprint_of[$job]:-} ]] || fail 1 "$job stands twice in $0" 'Compile the study again.'
+    [[ -z ${fingerprint_of[$job]:-} ]] || senseless "$job stands twice"
     [[ -r $here/jobs/$job.sh ]] || fail 1 "$here/jobs/$job.sh is missing" 'Compile the study again.'
-    total=$((total + 1))
     jobs+=("$job")
-    fingerprint_of[$job]=$2 name_of[$job]=$study.${job/\//.}.${2:0:8} after_of[$job]='' ended_of[$job]='' steps_of[$job]=''
+    fingerprint_of[$job]=$2 after_of[$job]='' ended_of[$job]='' steps_of[$job]='' array_of[$job]='' index_of[$job]=''
     shift 2
     for word; do
         case $list:$word in
-            *:after | *:ended | *:steps) list=$word ;;
-            steps:*[!0-9]*) fail 1 "$job: '$word' is no step, in $0" 'Compile the study again.' ;;
+            *:in | *:after | *:ended | *:steps) list=$word ;;
+            in:*) array_of[$job]=$word list=index ;;
+            index:*[!0-9]*) senseless "$job: '$word' is no index of an array" ;;
+            index:*) index_of[$job]=$word list=none ;;
+            steps:*[!0-9]*) senseless "$job: '$word' is no step" ;;
             steps:*) steps_of[$job]+=" $word" ;;
             after:*) need_known "$job" "$word"; after_of[$job]+=" $word" ;;
             ended:*) need_known "$job" "$word"; ended_of[$job]+=" $word" ;;
-            *) fail 1 "$job: '$word' stands before steps, after or ended in $0" 'Compile the study again.' ;;
+            *) senseless "$job: '$word' stands before in, steps, after or ended" ;;
         esac
     done
+    if [[ -z ${array_of[$job]} ]]; then
+        units+=("$job")
+        name_of[$job]=$study.${job/\//.}.${fingerprint_of[$job]:0:8}
+        job_of_name[${name_of[$job]}]=$job
+    else
+        join_array "$job" "${array_of[$job]}" "${index_of[$job]}"
+    fi
+}
+
+join_array() {  # join_array JOB ARRAY INDEX: the elements of an array stand together, and none waits for another
+    local job=$1 array=$2 index=$3 parent
+    [[ -n $index ]] || senseless "$job has no index in $array"
+    [[ -r $here/arrays/$array.sh ]] || fail 1 "$here/arrays/$array.sh is missing" 'Compile the study again.'
+    if [[ -z ${members_of[$array]:-} ]]; then
+        units+=("$array")
+    elif [[ ${units[-1]} != "$array" ]]; then
+        senseless "the jobs of $array do not stand together"
+    fi
+    for parent in ${after_of[$job]} ${ended_of[$job]}; do
+        [[ ${array_of[$parent]} != "$array" ]] || senseless "$job waits for $parent, which is in the same array"
+    done
+    name_of[$job]=$study.$array
+    [[ -z ${job_of_name[$study.${array}_$index]:-} ]] || senseless "two jobs have index $index in $array"
+    job_of_name[$study.${array}_$index]=$job
+    members_of[$array]+=" $job"
 }
 
 need_known() {  # need_known JOB PARENT
-    [[ -n ${fingerprint_of[$2]:-} ]] || fail 1 "$1 comes before $2, which it needs, in $0" 'Compile the study again.'
+    [[ -n ${fingerprint_of[$2]:-} ]] || senseless "$1 comes before $2, which it needs"
 }
 
+senseless() { fail 1 "$1, in $0" 'Compile the study again.'; }
+
 close_plan() {
-    local job
-    for job in "${jobs[@]}"; do
-        if has_ended_well "$job"; then
-            is_done[$job]=yes
-            done_count=$((done_count + 1))
-        else
-            todo+=("$job")
-        fi
-    done
-    [[ ${#todo[@]} -eq 0 || -z $gate ]] || pass_gate
+    select_jobs
+    sort_out_done
+    [[ ${#todo[@]} -eq 0 || -z $gate || $test_only == yes ]] || pass_gate
     if [[ ${#todo[@]} -eq 0 ]]; then
         say "nothing to do: $total jobs are done"
     elif [[ $executor == slurm ]]; then
@@ -153,44 +205,38 @@ close_plan() {
     fi
 }
 
-# ---- the gate -----------------------------------------------------------------------------------------------------------
-
-gate() {        # gate STUDY: that study is compiled beside this one; its last line submits its report
-    local word job print script=$here/../$1/submit_all.sh
-    gate=$1
-    [[ -r $script ]] || fail 1 "$study waits for $gate, and that is not compiled: there is no $script" \
-        'Compile the study again.'
-    while read -r word job print _; do
-        [[ "$word $job" != 'submit report/'* ]] || gate_job=$job gate_fingerprint=$print
-    done <"$script"
-    [[ -n $gate_job ]] || fail 1 "$script submits no report" 'Compile the study again.'
-    gate_name=$gate.${gate_job/\//.}.${gate_fingerprint:0:8}
-}
-
-is_past_gate() { [[ -e $store/$gate_job-${gate_fingerprint:0:12}/DONE.json ]]; }
-
-pass_gate() {   # submits the gate's study, or runs it here, unless its report is done
-    local options=()
-    ! is_past_gate || return 0
-    [[ $dry_run == no ]] || options+=(--dry-run)
-    [[ $assume_yes == no ]] || options+=(--yes)
-    [[ $force == no ]] || options+=(--force)
-    say "$study waits for $gate, which comes first:"
-    LETHE_STORE=$store bash "$here/../$gate/submit_all.sh" "${options[@]}" ||
-        fail 1 "$gate could not be submitted, or did not succeed; its message is above" "Nothing of $study was started."
-    [[ $executor == slurm || $dry_run == yes ]] || is_past_gate ||
-        fail 1 "$gate ended, and its report is not done" "Nothing of $study was started."
-}
-
-find_gate() {   # sets $gate_id, the Slurm id of the gate's report, unless that is done; after read_queue
-    [[ -n $gate ]] && ! is_past_gate || return 0
-    if is_active "$gate_name"; then
-        gate_id=${queued_id[$gate_name]}
-    elif [[ $dry_run == yes ]]; then
-        gate_id="{$gate_job}"
-    else
-        fail 1 "$gate is submitted, and Slurm knows no job $gate_name" 'Run this again.'
+select_jobs() { # marks what is wanted: all, or what the patterns choose and what that needs and has not yet
+    local job pattern found number parent
+    if [[ ${#patterns[@]} -eq 0 ]]; then
+        for job in "${jobs[@]}"; do is_wanted[$job]=yes; done
+        return
     fi
+    for pattern in "${patterns[@]}"; do
+        found=no
+        for job in "${jobs[@]}"; do
+            # shellcheck disable=SC2053  # it is a pattern
+            if [[ $job == $pattern ]]; then is_wanted[$job]=yes found=yes; fi
+        done
+        [[ $found == yes ]] || fail 1 "--select '$pattern': no job of $study has such an id" \
+            "An id is KIND/NAME, such as ${jobs[0]} or ${jobs[-1]}; in a pattern, * ? and [] stand for parts of it."
+    done
+    for ((number = ${#jobs[@]} - 1; number >= 0; number--)); do
+        job=${jobs[number]}
+        if [[ -n ${is_wanted[$job]:-} ]] && ! has_ended_well "$job"; then
+            for parent in ${after_of[$job]}; do is_wanted[$parent]=yes; done
+        fi
+    done
+}
+
+sort_out_done() { # sets is_done (of what is not wanted, too: nothing waits for it), todo and the counts
+    local job
+    todo=() done_count=0 total=0
+    for job in "${jobs[@]}"; do
+        [[ -n ${is_done[$job]:-} ]] || ! has_ended_well "$job" || is_done[$job]=yes
+        [[ -n ${is_wanted[$job]:-} ]] || continue
+        total=$((total + 1))
+        if [[ -n ${is_done[$job]:-} ]]; then done_count=$((done_count + 1)); else todo+=("$job"); fi
+    done
 }
 
 has_ended_well() {  # has_ended_well JOB: its done-marker is there, and so are the checkpoints that other jobs need
@@ -200,229 +246,65 @@ has_ended_well() {  # has_ended_well JOB: its done-marker is there, and so are t
         [[ -d $out/steps/$step ]] || missing+=" $step"
     done
     [[ -n $missing ]] || return 0
-    say "submit: $1 is done, but kept no checkpoint of step$missing: it is trained again"
+    [[ -n ${is_lacking[$1]:-} ]] || say "submit: $1 is done, but kept no checkpoint of step$missing: it is trained again"
+    is_lacking[$1]=yes
     return 1
 }
+declare -A is_lacking=()    # by job: that it is trained again was said
 
-unfinished() {  # unfinished PARENT...: those of them that are not done yet
-    local parent words=()
-    for parent; do
-        [[ -n ${is_done[$parent]:-} ]] || words+=("$parent")
-    done
-    printf '%s' "${words[*]-}"
-}
-
-# ---- the ledger ---------------------------------------------------------------------------------------------------------
-
-record() {      # record EVENT JOB [SLURM_ID]: one line, on disk before this returns
-    local now
-    TZ=UTC printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
-    printf '%s\t%s\t%s\t%s\t%s\t\n' "$now" "$1" "$2" "${fingerprint_of[$2]}" "${3:-}" >>"$ledger"
-    sync -- "$ledger"
-}
-
-read_ledger() {
-    local event number
-    ledger=$store/ledger/$study.tsv
-    [[ -s $ledger ]] || return 0
-    while IFS=$'\t' read -r _ event _ _ number _; do
-        case $event in
-            submitted) ledger_knows[$number]=yes ;;
-            released) ledger_released[$number]=yes ;;
-        esac
-    done <"$ledger"
-}
-
-open_ledger() { # folders, a lock against a second submission of this study, and a whole last line
-    mkdir -p -- "$store/ledger" "$store/logs/$study" ||
-        fail 1 "cannot write below $store" 'Set LETHE_STORE to a folder that you may write to.'
-    take_lock
-    if [[ -s $ledger && -n $(tail -c 1 -- "$ledger") ]]; then
-        printf '\n' >>"$ledger"
-    fi
-}
-
-take_lock() {
-    local owner host pid path=$store/ledger/$study.lock
-    if ! (set -o noclobber && printf '%s %s\n' "$HOSTNAME" "$$" >"$path") 2>/dev/null; then
-        owner=$(cat -- "$path" 2>/dev/null || true)
-        read -r host pid <<<"$owner" || true
-        if [[ $host != "$HOSTNAME" ]] || kill -0 "$pid" 2>/dev/null; then
-            fail 1 "process ${pid:-?} on ${host:-?} is submitting $study right now" \
-                "Wait for it; if it is gone for good, remove $path and run this again."
-        fi
-        printf '%s %s\n' "$HOSTNAME" "$$" >"$path"
-    fi
-    lock=$path
-    trap 'rm -f -- "$lock"' EXIT
-}
-
-# ---- Slurm --------------------------------------------------------------------------------------------------------------
+# ---- submitting ---------------------------------------------------------------------------------------------------------
 
 run_on_slurm() {
-    local job
+    local unit
     scrub_environment
-    read_ledger
-    read_queue
-    find_gate
-    if [[ $dry_run == yes ]]; then
+    if [[ $test_only == yes ]]; then
+        ask_about_resources
+        return
+    elif [[ $dry_run == yes ]]; then
+        read_ledger
+        ! command -v squeue >/dev/null || read_queue ||
+            say 'submit: squeue could not tell what is queued already; shown as if nothing were'
+        find_gate
         show_plan
         return
     fi
+    need_slurm
+    open_ledger         # first the lock, then the questions: what another submission does until then is seen
+    read_ledger
+    read_queue || fail 1 'squeue could not tell what is queued already; its message is above' \
+        'Nothing was submitted. Run this again later.'
+    sort_out_done
+    find_gate
     confirm
-    open_ledger
     trap 'interrupted' INT TERM HUP
-    for job in "${todo[@]}"; do
-        submit_one "$job"
+    withdraw_doubles
+    find_room
+    for unit in "${units[@]}"; do
+        if [[ $unit == */* ]]; then submit_one "$unit"; else submit_array "$unit"; fi
     done
+    [[ $doubtful == no ]] || look_for_doubles
+    [[ $feed == no || $left_count -eq 0 ]] || feed_later
     release_held
-    trap - INT TERM HUP
+    sum_up
+}
+
+sum_up() {
     say "$study: $new_count jobs submitted, $adopted_count already queued or running, $done_count done, of $total"
-    say "Watch them with: python -m runtime status $here/plan.json"
-}
-
-scrub_environment() {   # SBATCH_* would override the scripts' directives, SLURM_* of a job around us would leak into ours
-    local name
-    for name in "${!SBATCH_@}" "${!SLURM_@}" "${!SQUEUE_@}" "${!SCONTROL_@}"; do
-        [[ $name == SLURM_CONF ]] || unset -v "$name"
-    done
-    export LETHE_ROOT=$root LETHE_STORE=$store
-    exported=LETHE_ROOT,LETHE_STORE     # beside these, Slurm loads the login environment: no secret of this shell goes along
-    for name in HOME LANG PATH SCRATCH USER; do     # in case it cannot load it
-        [[ -z ${!name:-} ]] || exported+=,$name
-    done
-}
-
-read_queue() {  # one question to Slurm: which of our names does it know, and how are they?
-    local lines number name state reason waits_for comment
-    if ! command -v squeue >/dev/null; then
-        [[ $dry_run == yes ]] && return
-        fail 1 'there is no squeue here, so this machine cannot submit to Slurm' \
-            'Run this on a login node of the cluster, or compile the study for the cluster "local".'
+    if ((failed_count + blocked_count)); then
+        say "submit: $failed_count failed before and were left alone, with $blocked_count that need them; without --only-new they go in again"
     fi
-    if ! lines=$(squeue --noheader --states=all --user="$(id -un)" --format='%i|%j|%t|%r|%E|%k'); then
-        [[ $dry_run == no ]] ||
-            { say 'submit: squeue could not tell what is queued already; shown as if nothing were'; return; }
-        fail 1 'squeue could not tell what is queued already; its message is above' 'Nothing was submitted. Run this again later.'
+    if ((left_count)); then
+        say "submit: $left_count jobs are left: $why_left. ${goes_on:-Run this again when some have ended: it goes on from there.}"
+        exit 4
     fi
-    while IFS='|' read -r number name state reason waits_for comment; do
-        [[ ($name == "$study."* || $name == "${gate_name:-$study.}") && ($comment == "$store" || -n ${ledger_knows[$number]:-}) ]] || continue
-        [[ ${queued_id[$name]:-0} -lt $number ]] || continue
-        queued_id[$name]=$number queued_state[$name]=$state queued_reason[$name]=$reason queued_dependency[$name]=$waits_for
-    done <<<"$lines"
 }
 
-is_active() {   # is_active NAME: Slurm knows that job and it has not ended
-    case ${queued_state[$1]:-none} in
-        none | BF | CA | CD | DL | F | NF | OOM | PR | RV | TO) return 1 ;;
-    esac
-}
-
-submit_one() {
-    local job=$1 name=${name_of[$1]}
-    note_unrecorded "$job" "$name"
-    find_dependency "$job"
-    if is_active "$name"; then
-        adopt "$job" "$name"
-    else
-        send "$job" "$name"
-    fi
-    [[ ! -t 2 ]] || printf '\r%s: %d of %d' "$study" $((new_count + adopted_count)) ${#todo[@]} >&2
-    [[ ! -t 2 || $((new_count + adopted_count)) -lt ${#todo[@]} ]] || printf '\r\033[K' >&2
-}
-
-note_unrecorded() { # an earlier run was cut off between sbatch and its ledger line: write that line now
-    local number=${queued_id[$2]:-}
-    [[ -z $number || -n ${ledger_knows[$number]:-} ]] || record submitted "$1" "$number"
-}
-
-adopt() {       # adopt JOB NAME: it is queued or running; mend its dependencies, or its hold, if an earlier run could not
-    local job=$1 name=$2
-    id=${queued_id[$name]}
-    if [[ ${queued_state[$name]} == PD ]] && is_stale "$name"; then
-        scontrol update "jobid=$id" "dependency=$dependency" ||
-            stop_half_way "scontrol could not give $job ($id) its new parents"
-        record updated "$job" "$id"
-    fi
-    if [[ ${queued_reason[$name]} == JobHeldUser && -z ${ledger_released[$id]:-} ]]; then
-        held+=("$job")
-    fi
-    id_of[$job]=$id
-    adopted_count=$((adopted_count + 1))
-}
-
-is_stale() {    # is_stale NAME: it waits for a job that failed, or does not wait for one that it needs
-    local number old=${queued_dependency[$1]}
-    [[ $old != *'(failed)'* ]] || return 0
-    for number in ${dependency//[!0-9]/ }; do
-        [[ $old =~ (^|[^0-9])$number([^0-9]|$) ]] || return 0
-    done
-    return 1
-}
-
-send() {        # send JOB NAME: submit it, on hold unless it waits for a job that is new itself
-    local job=$1 command=()
-    sbatch_line "$job" "$2"
-    record intent "$job"
-    id=$("${command[@]}") || stop_half_way "sbatch did not take $job; its message is above"
-    id=${id%%;*}
-    [[ $id =~ ^[0-9]+$ ]] || stop_half_way "sbatch answered '$id' for $job, which is no job id"
-    record submitted "$job" "$id"
-    [[ " ${command[*]} " != *' --hold '* ]] || held+=("$job")
-    id_of[$job]=$id
-    is_new[$job]=yes
-    new_ids+=("$id")
-    new_count=$((new_count + 1))
-}
-
-sbatch_line() { # sbatch_line JOB NAME: sets the caller's `command`; reads $dependency
-    local job=$1
-    command=(sbatch --parsable --job-name="$2" --comment="$store" --chdir="$root" --export="$exported"
-        --output="${store//%/%%}/logs/$study/${job/\//.}-%j.out")
-    [[ -z $dependency ]] || command+=(--dependency="$dependency")
-    [[ -z $dependency || $kill_on_invalid_dep != yes ]] || command+=(--kill-on-invalid-dep=yes)
-    waits_for_new "$job" || command+=(--hold)
-    command+=("$here/jobs/$job.sh")
-}
-
-waits_for_new() {
-    local parent
-    for parent in ${after_of[$1]} ${ended_of[$1]}; do
-        [[ -z ${is_new[$parent]:-} ]] || return 0
-    done
-    return 1
-}
-
-find_dependency() { # find_dependency JOB: sets $dependency; a parent that is done needs none
-    local parent ok='' any=''
-    for parent in ${after_of[$1]}; do
-        [[ -n ${is_done[$parent]:-} ]] || ok+=":${id_of[$parent]}"
-    done
-    for parent in ${ended_of[$1]}; do
-        [[ -n ${is_done[$parent]:-} ]] || any+=":${id_of[$parent]}"
-    done
-    [[ -n $ok || -n $any || -z $gate_id ]] || ok=:$gate_id   # what waits for nothing else would start before the gate
-    dependency=${ok:+afterok$ok}${any:+${ok:+,}afterany$any}
-}
-
-release_held() {
-    local job numbers=''
-    [[ ${#held[@]} -gt 0 ]] || return 0
-    for job in "${held[@]}"; do
-        numbers+=,${id_of[$job]}
-    done
-    scontrol release "${numbers#,}" || stop_half_way 'everything is submitted, but scontrol could not release the first jobs'
-    for job in "${held[@]}"; do
-        record released "$job" "${id_of[$job]}"
-    done
-}
-
-stop_half_way() {
+stop_half_way() {   # stop_half_way WHAT [WHY...]
     [[ ! -t 2 ]] || printf '\n' >&2
     if [[ $((new_count + adopted_count)) -eq 0 ]]; then
-        fail 1 "$1" 'No job of this study is queued. Mend the cause, then run this again.'
+        fail 1 "$@" 'No job of this study is queued. Mend the cause, then run this again.'
     fi
-    fail 4 "$1" "$((new_count + adopted_count)) of ${#todo[@]} jobs are queued; the ${#held[@]} new ones that could start are on hold." \
+    fail 4 "$@" "$((new_count + adopted_count)) of ${#todo[@]} jobs are queued; the ${#held[@]} new ones that could start are on hold." \
         'Mend the cause, then run this again: it asks Slurm what arrived and goes on from there.' \
         "To withdraw what this run submitted: scancel ${new_ids[*]:-(nothing)}"
 }
@@ -436,7 +318,7 @@ confirm() {
     local answer active=0 job
     [[ $assume_yes == no && -t 0 && -t 2 ]] || return 0
     for job in "${todo[@]}"; do
-        ! is_active "${name_of[$job]}" || active=$((active + 1))
+        ! is_active "$job" || active=$((active + 1))
     done
     printf '%s: %d jobs, %d done, %d queued or running. Submit %d to Slurm? [y/N] ' \
         "$study" "$total" "$done_count" "$active" $((${#todo[@]} - active)) >&2
@@ -444,49 +326,20 @@ confirm() {
     [[ $answer == [yY]* ]] || fail 1 'nothing was submitted'
 }
 
-show_plan() {   # the sbatch lines, with {JOB} for an id that is not known yet
-    local job command=()
-    for job in "${todo[@]}"; do
-        find_dependency "$job"
-        if is_active "${name_of[$job]}"; then
-            id_of[$job]=${queued_id[${name_of[$job]}]}
-            printf '# %s is under way: %s\n' "$job" "${id_of[$job]}"
-        else
-            sbatch_line "$job" "${name_of[$job]}"
-            show_command "${command[@]}"
-            id_of[$job]="{$job}" is_new[$job]=yes
-        fi
-    done
-}
-
-show_command() { # one line to read and to paste; only words that need it are quoted
-    local word plain='^[][A-Za-z0-9_./:=,%{}@+-]+$'
-    printf '%s' "$1"
-    shift
-    for word; do
-        if [[ $word =~ $plain ]]; then printf ' %s' "$word"; else printf ' %q' "$word"; fi
-    done
-    printf '\n'
-}
-
-# ---- this machine -------------------------------------------------------------------------------------------------------
-
-run_here() {
-    local job python=$root/.venv/bin/python list=$store/ledger/$study.todo
-    if [[ $dry_run == yes ]]; then
-        for job in "${todo[@]}"; do
-            show_command bash "$here/jobs/$job.sh"
-        done
-        return
-    fi
-    [[ -x $python ]] || python=python3
-    mkdir -p -- "$store/ledger" "$store/logs/$study" ||
-        fail 1 "cannot write below $store" 'Set LETHE_STORE to a folder that you may write to.'
-    for job in "${todo[@]}"; do
-        # shellcheck disable=SC2086  # lists of job ids, which hold no blanks
-        printf '%s\t%s\t%s\t%s\t%s\n' "$job" "${fingerprint_of[$job]}" \
-            "$(unfinished ${after_of[$job]})" "$(unfinished ${ended_of[$job]})" "${steps_of[$job]# }"
-    done >"$list"
-    cd -- "$root"
-    exec "$python" -m runtime local --study="$study" --generated="$here" --store="$store" --done="$done_count" "$list"
-}
+parts=${BASH_SOURCE[0]%/*}/submit
+# shellcheck source=runtime/submit/ledger.sh
+. "$parts/ledger.sh"
+# shellcheck source=runtime/submit/queue.sh
+. "$parts/queue.sh"
+# shellcheck source=runtime/submit/send.sh
+. "$parts/send.sh"
+# shellcheck source=runtime/submit/explain.sh
+. "$parts/explain.sh"
+# shellcheck source=runtime/submit/ask.sh
+. "$parts/ask.sh"
+# shellcheck source=runtime/submit/feed.sh
+. "$parts/feed.sh"
+# shellcheck source=runtime/submit/here.sh
+. "$parts/here.sh"
+# shellcheck source=runtime/submit/gate.sh
+. "$parts/gate.sh"

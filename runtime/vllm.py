@@ -6,6 +6,7 @@ so its answer depends on no neighbour (up to rounding in the logits, which depen
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -26,6 +27,7 @@ PATIENCE = 1800.0  # seconds for loading and compiling; large models from a slow
 GRACE = 60.0
 AT_ONCE = 256  # requests under way; vLLM batches what it has
 ANSWER = 3600.0  # seconds for one completion
+LAST_BREATH = 2.0  # seconds in which a server that broke off may end
 NAME = "model"
 LOG = "vllm.log"
 
@@ -67,8 +69,8 @@ class Server:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise JobError(f"vLLM refuses a request ({error.code}): {error.read().decode(errors='replace')[:500]}") from error
-        except OSError as error:
-            server.check_alive(self.process, self.log)
+        except (OSError, http.client.HTTPException) as error:  # also one that broke off in the middle of its answer
+            server.check_alive(self.process, self.log, LAST_BREATH)
             raise JobError(f"vLLM does not answer ({error}); see {self.log}") from error
 
 

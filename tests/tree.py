@@ -33,6 +33,7 @@ class Tree:
     study: str = "toy"
     lines: list[str] = field(default_factory=list)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cells: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.generated.mkdir(parents=True)
@@ -98,6 +99,40 @@ class Tree:
         self.lines.append(" ".join(["submit", job, fingerprint, *words]))
         return job
 
+    def add_cell(self, axes: Mapping[str, str], after: Sequence[str], body: str = MAKE_TRACES) -> str:
+        """Add a cell: a training with that body and the evaluation of what it makes; its name is its values on `axes`."""
+        name = "_".join(axes.values())
+        train = self.add(f"train/{name}", after=after, body=body)
+        suite = axes["domain"]
+        score = self.add(f"evaluate/{name}.{suite}", after=[train])
+        for job in (train, score):
+            self.jobs[job]["cell"] = dict(axes)
+        cell = {"id": name, "axes": dict(axes), "train": train, "before": {}, "after": {suite: score}}
+        self.cells.append({**cell, "trained": [suite], "points": []})
+        return name
+
+    def array(self, name: str, members: Mapping[int, str]) -> str:
+        """Let these jobs, whose lines stand together, be submitted as one array; give its name, which tells its elements."""
+        told = "".join(f"{index} {self.jobs[job]['fingerprint']}\n" for index, job in members.items())
+        name = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        for index, job in members.items():
+            head = f"submit {job} {self.jobs[job]['fingerprint']}"
+            self.lines = [line.replace(head, f"{head} in {name} {index}") for line in self.lines]
+        cases = [f"    {index}) job={job} ;;" for index, job in members.items()]
+        script = [
+            "#!/bin/bash",
+            "#SBATCH --time=5 --mem=100 --open-mode=append",
+            "case $SLURM_ARRAY_TASK_ID in",
+            *cases,
+            "esac",
+            'log="$LETHE_STORE/logs/toy" number=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID',
+            f'ln -sfn "{name}-$number.out" "$log/${{job/\\//.}}-$number.out"',
+            f'exec bash "$LETHE_ROOT/generated/{self.study}/jobs/$job.sh"',
+            "",
+        ]
+        self._write(f"arrays/{name}.sh", "\n".join(script))
+        return name
+
     def close(self, switches: str = "") -> Tree:
         """Write what stands above the jobs, and hash everything."""
         plan = {
@@ -105,6 +140,8 @@ class Tree:
             "study": self.study,
             "executor": self.executor,
             "store": "store",
+            "axes": {axis: [*dict.fromkeys(cell["axes"][axis] for cell in self.cells)] for axis in self._axes()},
+            "cells": self.cells,
             "jobs": [*self.jobs.values()],
         }
         self._write("plan.json", json.dumps(plan, indent=1) + "\n")
@@ -120,6 +157,8 @@ class Tree:
             'open_plan "$@"',
         ]
         self._write("submit_all.sh", "\n".join([*head, *self.lines, "close_plan", ""]))
+        again = f'bash "$LETHE_ROOT/generated/{self.study}/submit_all.sh" --yes --feed --only-new "$@" || [[ $? == 4 ]]'
+        self._write("feed.sh", f"#!/bin/bash\n#SBATCH --time=5 --mem=100\nunset SLURM_EXPORT_ENV\n{again}\n")
         self.seal()
         return self
 
@@ -157,6 +196,9 @@ class Tree:
     def forget(self, job: str) -> None:
         """Remove a job's artifact from the store."""
         shutil.rmtree(self.out(job))
+
+    def _axes(self) -> list[str]:
+        return [*dict.fromkeys(axis for cell in self.cells for axis in cell["axes"])]
 
     def _input(self, parent: str, required: bool) -> dict[str, Any]:
         fingerprint = self.jobs[parent]["fingerprint"]

@@ -9,10 +9,11 @@ from typing import Any
 
 from compiler import backends
 from compiler.diagnostics import Position
-from compiler.language.definitions import Cluster, Installation
+from compiler.language.definitions import Cluster, Installation, Limits, Restarts
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources
 from compiler.output import emit
+from compiler.output.arrays import Array, grouped
 from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
 
 HOW_RUN = ("settings", "execution")
@@ -21,6 +22,7 @@ JOB_FIELDS: Mapping[str, Sequence[str]] = {
     "script": (*HOW_RUN, "resources", "id", "output", "inputs", "fingerprint"),
     "contract": ("id", "kind", "cell", "code", "output", "inputs", "fingerprint", "execution", "environment", "lock"),
     "submit_all.sh": ("id", "inputs", "fingerprint", "execution", "after"),
+    "array": ("resources",),
     "PLAN.md": ("id", "inputs", "fingerprint", "resources", "cost"),
     "plan.json": (
         *HOW_RUN, "resources", "id", "kind", "backend", "what", "cell", "inputs", "output", "code", "environment", "cost",
@@ -31,11 +33,14 @@ PLAN_FIELDS: Mapping[str, Sequence[str]] = {
     "script": ("study", "store"),
     "contract": ("study",),
     "submit_all.sh": ("study", "executor", "store", "jobs", "gate"),
+    "array": ("study", "store"),
+    "feed.sh": ("study",),
     "PLAN.md": ("study", "about", "spec", "cluster", "warnings", "rules", "axes", "cells", "jobs"),
     "plan.json": ("study", "about", "spec", "cluster", "executor", "store", "warnings", "rules", "axes", "gate"),
 }
 CLUSTER_FIELDS: Mapping[str, Sequence[str]] = {
-    "script": ("account", "gpu_request"), "submit_all.sh": ("kill_on_invalid_dep",),
+    "script": ("account", "gpu_request", "restarts"), "submit_all.sh": ("kill_on_invalid_dep", "limits", "arrays"),
+    "array": ("account", "gpu_request", "restarts"), "feed.sh": ("account",),
 }  # fmt: skip
 COUNTED = ("cells", "jobs")  # of these, how many there are
 
@@ -50,6 +55,7 @@ class Scene:
     sources: Mapping[str, Sources]
     job: Job | None = None
     cell: PlannedCell | None = None
+    array: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ def pieces(scene: Scene, path: str, text: str, index: int) -> list[Piece]:
     if kind == "plan.json":
         return [_in_plan(scene, lines, index)]
     jobs: list[Job | None] = [*_jobs_of(scene.plan, kind, path, lines[index])]
+    if kind == "array":
+        array = next(
+            found for found in grouped(scene.plan.jobs, scene.cluster.arrays).arrays if path == f"arrays/{found.name}.sh"
+        )
+        return [_piece(replace(scene, job=array.first, array=array), kind, path, index)]
     cell = next((cell for cell in scene.plan.cells if f"- {cell.id}" == lines[index]), None)
     return [_piece(replace(scene, job=job, cell=cell), kind, path, index) for job in jobs or [None]]
 
@@ -79,6 +90,8 @@ def kind_of(path: str) -> str:
         return "config"
     if path.startswith("jobs/"):
         return "script" if path.endswith(".sh") else "contract"
+    if path.startswith("arrays/"):
+        return "array"
     return path
 
 
@@ -117,10 +130,20 @@ def _piece(scene: Scene, kind: str, path: str, index: int) -> Piece:
         "script": lambda now: emit.script(now.plan, _of(now.job), now.cluster, now.tracking, config(now)),
         "contract": lambda now: emit.contract_text(now.plan, _of(now.job)),
         "submit_all.sh": lambda now: emit.submit_all(now.plan, now.cluster),
+        "array": _array_script,
+        "feed.sh": lambda now: emit.feed(now.plan, now.cluster),
         "PLAN.md": lambda now: emit.plan_page(now.plan),
     }
     render = renders[kind]
     return Piece(scene, data, lambda data: render(_again(scene, data)), index, _templates(kind, job, end))
+
+
+def _array_script(now: Scene) -> str:
+    if now.array is None:
+        raise ValueError("this file is an array's")
+    job = _of(now.job)
+    script = emit.script(now.plan, job, now.cluster, now.tracking, emit.config_text(job))
+    return emit.array_script(now.plan, now.array, script)
 
 
 def _of(job: Job | None) -> Job:
@@ -131,8 +154,10 @@ def _of(job: Job | None) -> Job:
 
 def _templates(kind: str, job: Job | None, end: str) -> tuple[str, ...]:
     """The templates that a file comes from, below `templates/`."""
-    if job is None or kind in ("submit_all.sh", "PLAN.md"):
+    if job is None or kind in ("submit_all.sh", "PLAN.md", "feed.sh"):
         return (f"{kind}.j2",)
+    if kind == "array":
+        return ("array.sh.j2",)
     part = _part_of(job)
     found = {"config": (part.more.get(end, part.config).name,), "script": ("job.sh.j2", part.launch.name)}.get(kind, ())
     return tuple(name for name in found if name)
@@ -208,7 +233,8 @@ def _again(scene: Scene, data: Mapping[str, Any]) -> Scene:
     job = _job(scene.job, data["job"]) if scene.job and "job" in data else scene.job
     cell = _cell(scene.cell, data["cell"]) if scene.cell and "cell" in data else scene.cell
     plan = _plan(scene, data.get("plan", {}), job, cell)
-    return Scene(plan, _cluster(scene, data), Tracking.model_construct(**data.get("tracking", {})), scene.sources, job, cell)
+    tracking = Tracking.model_construct(**data["tracking"]) if "tracking" in data else scene.tracking
+    return Scene(plan, _cluster(scene, data), tracking, scene.sources, job, cell, scene.array)
 
 
 def _job(job: Job, data: Mapping[str, Any]) -> Job:
@@ -238,6 +264,12 @@ def _as_many(items: tuple[Any, ...], number: int | None) -> tuple[Any, ...]:
 
 def _cluster(scene: Scene, data: Mapping[str, Any]) -> Cluster:
     own = dict(data.get("cluster", {}))
+    if "limits" in own:
+        own["limits"] = Limits.model_construct(**own["limits"])
+    if "restarts" in own:
+        own["restarts"] = Restarts.model_construct(**own["restarts"])
+    if own.get("arrays") and scene.cluster.arrays:  # which jobs are in an array is no part of one line
+        own["arrays"] = scene.cluster.arrays.model_copy(update={"at_once": own["arrays"]["at_once"]})
     if scene.job and "environment" in data:
         changed = {scene.job.environment: Installation.model_construct(**data["environment"])}
         own["environments"] = {**scene.cluster.environments, **changed}

@@ -152,8 +152,8 @@ def _lost_settings(trees: Mapping[Key, Tree], models: Mapping[Key, Strict]) -> I
 
 
 def _layer(folder: Path, lost: list[Diagnostic], wrong: list[Diagnostic]) -> dict[Key, Tree]:
-    """Every definition in `folder`. A name defined twice in one section is a mistake."""
-    files = sorted(folder.glob("*.yaml"))
+    """Every definition in `folder`, however deep. A name defined twice in one section is a mistake."""
+    files = sorted(file for file in folder.rglob("*.yaml") if not file.name.startswith("."))
     if not files:
         message = "the catalog's folder holds no YAML file"
         lost.append(Diagnostic(Position(str(folder)), message, "see 'catalog' in the spec"))

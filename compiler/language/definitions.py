@@ -421,6 +421,33 @@ class Limits(Caps):
     """Jobs that may be queued and running together."""
 
 
+class Purge(Strict):
+    """What a site deletes by itself."""
+
+    days: Positive
+    """Files that nobody used for so many days."""
+
+
+class Arrays(Strict):
+    """Whether jobs that are alike go into Slurm's queue as one array."""
+
+    at_once: Positive
+    """How many elements of one run at a time."""
+    most: Positive = 1001
+    """The site's MaxArraySize; indices stay below it."""
+
+
+class Restarts(Strict):
+    """How a training that its time limit ends, or that is preempted, goes on."""
+
+    requeue: bool = True
+    """Whether Slurm may start a job again; else submit_all.sh does, when it is run again."""
+    attempts: Positive = 8
+    """How often Slurm may start one job."""
+    notice: Positive = 300
+    """Seconds before its time limit at which a training is told to save; at most a quarter of its time is taken."""
+
+
 class Cluster(Strict):
     """A place that runs jobs, as data."""
 
@@ -436,12 +463,18 @@ class Cluster(Strict):
     """How GPUs are asked for."""
     limits: Limits
     """What the site allows one user."""
+    arrays: Arrays | None = None
+    """Alike jobs as arrays; null: each job by itself."""
     partitions: dict[Name, Caps] = Field(default={})
     """What it allows one user on each partition; empty: nothing is known of them."""
     gpus: dict[Name, Gpu] = Field(default={})
     """The kinds of GPU, by the site's names."""
     quota: Size | None = None
     """How much one user may store where the store is."""
+    purge: Purge | None = None
+    """What the site deletes there, as `lethe storage` tells; null: nothing is known."""
+    restarts: Restarts = Restarts()
+    """How trainings go on that ended early."""
     kill_on_invalid_dep: bool = False
     """Whether Slurm should cancel jobs whose dependency failed."""
     environments: dict[Name, Installation]

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
+from compiler.output.arrays import Array, Seat, grouped, parents
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
 from compiler.plan.canonical import indented
@@ -40,19 +42,26 @@ class Files(Mapping[str, str]):
     def names(self) -> Iterator[str]:
         """All but manifest.sha256, in its order: sorted."""
         yield "PLAN.md"
+        yield from (name for name, _ in self._arrays)
         yield from (name for name, _, _ in self._configs())
+        yield from self._feed()
         yield from (name for name, _ in self._of_jobs("jobs", "json", "sh"))
         yield from ("plan.json", "submit_all.sh")
 
     def folders(self) -> list[str]:
         """The folders of all files."""
-        return sorted({f"{top}/{job.id.rpartition('/')[0]}" for top in ("configs", "jobs") for job in self.plan.jobs})
+        own = {f"{top}/{job.id.rpartition('/')[0]}" for top in ("configs", "jobs") for job in self.plan.jobs}
+        return sorted(own | ({"arrays"} if self._arrays else set()))
 
     def texts(self) -> Iterator[tuple[str, str | Iterator[str]]]:
         """The same with their texts, of which that of plan.json comes in parts."""
         configs = _Configs(self.sources)
         yield "PLAN.md", plan_page(self.plan)
+        for name, array in self._arrays:
+            first = self._job("", array.first, configs.named(array.first))
+            yield name, array_script(self.plan, array, first)
         yield from ((name, configs.files(job)[ending]) for name, ending, job in self._configs())
+        yield from ((name, feed(self.plan, self.cluster)) for name in self._feed())
         for name, job in self._of_jobs("jobs", "json", "sh"):
             yield name, self._job(name, job, configs.named(job))
         yield "plan.json", self.plan.pieces()
@@ -72,6 +81,15 @@ class Files(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    @cached_property
+    def _arrays(self) -> list[tuple[str, Array]]:
+        """The names of the arrays' scripts."""
+        found = grouped(self.plan.jobs, self.cluster.arrays).arrays
+        return sorted(((f"arrays/{array.name}.sh", array) for array in found), key=itemgetter(0))
+
+    def _feed(self) -> list[str]:
+        return ["feed.sh"] if self.plan.executor == "slurm" else []
 
     def _configs(self) -> list[tuple[str, str, Job]]:
         """The names of the configs' files, with the end of each."""
@@ -186,10 +204,16 @@ def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: s
     return _render(
         "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
         gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
-        slurm_name=slurm_name(plan, job),
+        slurm_name=slurm_name(plan, job), restarts=cluster.restarts, notice=_notice(job, cluster),
         shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
         wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
     )  # fmt: skip
+
+
+def _notice(job: Job, cluster: Cluster) -> int | None:
+    """Seconds before its time limit at which a training is told to save, and to end; at most a quarter of its time."""
+    quarter = int(job.cost["limit_hours"] * 3600 / 4)
+    return min(cluster.restarts.notice, quarter) if job.kind == "train" else None
 
 
 def slurm_name(plan: Plan, job: Job) -> str:
@@ -197,12 +221,27 @@ def slurm_name(plan: Plan, job: Job) -> str:
     return f"{plan.study}.{job.kind}.{job.name}.{job.fingerprint[:8]}"
 
 
+def array_script(plan: Plan, array: Array, script: str) -> str:
+    """The script of an array, which asks Slurm for what `script` asks for, that of its first job."""
+    head = [line for line in script.split("\n\n", 1)[0].splitlines() if line.startswith("#SBATCH ")]
+    asked = [line for line in head if not line.startswith("#SBATCH --job-name=")]
+    return _render("array.sh.j2", study=plan.study, array=array, directives=asked, store=_store(plan))
+
+
 def submit_all(plan: Plan, cluster: Cluster) -> str:
-    """One visible line a job, in dependency order."""
-    lines = [_submit_line(job) for job in plan.jobs]
+    """One visible line a job, in dependency order, those of an array together."""
+    grouping = grouped(plan.jobs, cluster.arrays)
+    lines = [_submit_line(job, grouping.seats.get(job.id)) for job in grouping.jobs]
     return _render(
-        "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep
-    )
+        "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep,
+        limits=cluster.limits, arrays=cluster.arrays if grouping.arrays else None,
+    )  # fmt: skip
+
+
+def feed(plan: Plan, cluster: Cluster) -> str:
+    """The small job that goes on by itself; it runs where the plan's least demanding jobs do."""
+    least = min(plan.jobs, key=lambda job: (job.resources["gpus"], job.resources["cpus"]))
+    return _render("feed.sh.j2", study=plan.study, account=cluster.account, partition=least.resources["partition"])
 
 
 def plan_page(plan: Plan) -> str:
@@ -210,10 +249,10 @@ def plan_page(plan: Plan) -> str:
     return _render("PLAN.md.j2", **content(plan))
 
 
-def _submit_line(job: Job) -> str:
-    after = [*(edge.job for edge in job.inputs if edge.required), *job.after]
-    ended = [edge.job for edge in job.inputs if not edge.required]
+def _submit_line(job: Job, seat: Seat | None) -> str:
+    after, ended = parents(job)
     words = ["submit", job.id, job.fingerprint]
+    words += ["in", seat.array, str(seat.index)] if seat else []
     steps = job.execution.get("keep")
     words += ["steps", *map(str, steps)] if steps else []
     words += ["after", *after] if after else []

@@ -14,7 +14,10 @@ from compiler.diff.compare import compare
 from compiler.plan.plan import Job, Plan, PlannedCell, graph
 
 STATES = ("new", "modified", "stale", "execution", "unchanged", "removed")
-RESULTS = ("done", "running", "queued", "waiting", "failed", "cancelled", "never")
+RESULTS = (
+    "done", "running", "queued", "held", "waiting",
+    "truncated", "failed", "upstream", "cancelled", "unknown", "stale", "never",
+)  # fmt: skip
 TRAINING = ("train", "convert", "merge", "pick")  # kinds that make a cell's checkpoint, also where several cells share it
 
 

@@ -27,7 +27,8 @@ selecting:
   stage:KIND   jobs of a kind; its beginning is enough: stage:eval
   state:WORD   compared with what is generated: new, modified (its own settings), stale (what it is made from),
                execution (the same result, run in another way), unchanged, removed
-  result:WORD  as `lethe status` has it: done, running, queued, waiting, failed, cancelled, never
+  result:WORD  as `lethe status` has it: done, running, queued, held, waiting, truncated, failed, upstream, cancelled, unknown,
+               stale, never
   +X  X+       and all that X is made from; and all that is made from X
   2+X  X+1     only so many steps of it
 

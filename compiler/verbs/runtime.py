@@ -38,25 +38,34 @@ def environment() -> dict[str, str]:
 
 
 def results(plan: Path, store: Path | None) -> Mapping[str, str]:
-    """How each job of a generated plan is doing, by id. Raises TreeError when the runtime cannot tell."""
+    """How each job of a generated plan is doing, by id. Raises TreeError when that cannot be told, as Slurm does not answer."""
     asked = command("status", plan, store, as_json=True)
     found = subprocess.run(asked, env=environment(), capture_output=True, text=True, check=False)
     try:
-        return {job["job"]: job["state"] for job in json.loads(found.stdout)["jobs"]}
+        document = json.loads(found.stdout)
+        states = {job["job"]: job["state"] for job in document["jobs"]}
     except ValueError as error:
         raise TreeError(found.stderr.strip() or f"the status of {plan} could not be had") from error
+    if document["notes"]:
+        raise TreeError(document["notes"][0])
+    return states
+
+
+def compiled_plan(spec: Path, *, canary: bool = False) -> Path:
+    """The plan that a spec's study, or its canary, was compiled to. Raises TreeError when it is not compiled."""
+    from compiler.language.study import read_study
+
+    study, _ = read_study(spec)
+    plan = GENERATED / (study.its_canary if canary else study.study) / "plan.json"
+    if not plan.is_file():
+        first = f"lethe {'canary' if canary else 'compile'} {spec}"
+        raise TreeError(f"{spec} is not compiled yet: there is no {plan}. First: {first}")
+    return plan
 
 
 def become(verb: str, options: argparse.Namespace, more: Sequence[str] = ()) -> NoReturn:
     """Hand a verb about a compiled study to the runtime, with `more` words. Raises TreeError when it is not compiled."""
-    from compiler.language.study import read_study
-
-    study, _ = read_study(options.spec)
-    canary = getattr(options, "canary", False)
-    plan = GENERATED / (study.its_canary if canary else study.study) / "plan.json"
-    if not plan.is_file():
-        first = f"lethe {'canary' if canary else 'compile'} {options.spec}"
-        raise TreeError(f"{options.spec} is not compiled yet: there is no {plan}. First: {first}")
+    plan = compiled_plan(options.spec, canary=getattr(options, "canary", False))
     words = [*command(verb, plan, options.store, options.json), *more]
     sys.stdout.flush()
     os.execve(words[0], words, environment())

@@ -10,8 +10,8 @@ from compiler.diagnostics import TreeError
 from compiler.plan.plan import SHORT, Job, Plan
 from compiler.plan.results import made_as
 
-LIVE = ("running", "queued", "waiting")
-_LOST = ("failed", "cancelled")
+LIVE = ("running", "queued", "held", "waiting")
+_LOST = ("failed", "truncated", "cancelled", "upstream", "unknown")
 _COLUMNS = 6  # of the ledger: time, event, job, fingerprint, id, note
 
 
@@ -56,7 +56,7 @@ def _of(name: str, now: str | None, started: Mapping[str, str], done: Mapping[st
 
 
 def ledger(path: Path) -> dict[str, str]:
-    """The fingerprint with which each job was last submitted or started; without those whose last word is that they failed.
+    """The fingerprint with which each job was last submitted or started; not of those that failed or were cancelled since.
 
     Raises TreeError when the ledger is there and cannot be read.
     """
@@ -68,7 +68,7 @@ def ledger(path: Path) -> dict[str, str]:
     for row in (line.split("\t") for line in lines):
         if len(row) == _COLUMNS and row[4]:
             found.pop(row[2], None)
-            if row[1] != "failed":
+            if row[1] not in ("failed", "cancelled"):
                 found[row[2]] = row[3]
     return found
 

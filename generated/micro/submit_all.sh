@@ -4,7 +4,6 @@
 # shellcheck disable=SC2034,SC2154
 study=micro
 executor=local
-kill_on_invalid_dep=no
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$here/../.." && pwd)
 export LETHE_ROOT=$root

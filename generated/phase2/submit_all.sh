@@ -5,6 +5,7 @@
 study=phase2
 executor=slurm
 kill_on_invalid_dep=yes
+most_submitted=1000
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$here/../.." && pwd)
 export LETHE_ROOT=$root

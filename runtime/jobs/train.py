@@ -17,7 +17,6 @@ import torch
 from datasets import disable_progress_bars
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar
 
 from runtime.adapters import save_adapter
@@ -26,6 +25,7 @@ from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
 from runtime.rows import read_rows, write_rows
 from runtime.steps import missing_in
+from runtime.train import resume
 from runtime.train.keep import Keeper
 from runtime.train.order import Order
 from runtime.train.recipe import Recipe, parse_recipe
@@ -54,6 +54,7 @@ def run(job: Job) -> Mapping[str, Any]:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Order())
     keep = recipe.execution.keep
+    trainer.add_callback(resume.Seal())
     trainer.add_callback(Keeper(job.out, keep, lambda model, folder, weights: _write_model(model, job, folder, weights)))
     _train(trainer, watch, setup.scratch, missing_in(job.out, keep))
     return _finish(job, setup, trainer)
@@ -89,18 +90,23 @@ def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int])
 
     A checkpoint past one of the steps `wanted` is none to go on from.
     """
-    last = get_last_checkpoint(scratch) if scratch.is_dir() else None
-    past = [step for step in wanted if last and step <= int(last.rpartition("-")[2])]
+    resume.read_numbered_cpus()
+    whole, torn = resume.found(scratch)
+    last = whole[-1] if whole else None
+    past = [step for step in wanted if last and step <= resume.step_of(last)]
     trainer.accelerator.wait_for_everyone()  # all have looked
+    if torn and trainer.is_world_process_zero():
+        resume.discard(torn)
     if past:
         print(f"an earlier run is past step {past[0]}, which is to be kept: training starts anew", flush=True)
         if trainer.is_world_process_zero():
             shutil.rmtree(scratch)
     with watch.stoppable():
-        trainer.train(resume_from_checkpoint=None if past else last)
+        trainer.train(resume_from_checkpoint=None if past or last is None else str(last))
     state = trainer.state
     if state.global_step < state.max_steps:
-        raise EndedEarly(f"stopped at step {state.global_step} of {state.max_steps}; run the job again to go on from there")
+        done, total = state.global_step, state.max_steps
+        raise EndedEarly(f"stopped at step {done} of {total}; run the job again to go on from there", done, total)
 
 
 def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime import attempts
 from runtime.errors import JobError
-from runtime.launch import attempt, child
+from runtime.launch import child
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         code = child.run(argv).code
         if code == 0:
-            attempt.mark(Path(os.environ["LETHE_OUT"]))
+            attempts.mark(Path(os.environ["LETHE_OUT"]))
     except JobError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -39,8 +39,10 @@ def serving(command: Sequence[str], health: str, log: Path, *, patience: float, 
             _end(process, grace)
 
 
-def check_alive(process: child.Process, log: Path) -> None:
-    """Raise JobError, with the end of its log, when the server has ended."""
+def check_alive(process: child.Process, log: Path, patience: float = 0.0) -> None:
+    """Raise JobError, with the end of its log, when the server has ended, or does within so many seconds."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
     if process.poll() is not None:
         code = child.exit_code(process.wait())
         raise JobError(f"the server ended with {code}. The end of {log}:\n{_tail(log)}")

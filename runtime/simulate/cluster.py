@@ -2,7 +2,8 @@
 
 bin/           the programs of `fake/`; every other program of Slurm refuses, so that a real one is never reached
 calls          one call after another, each as program, id, number of arguments, arguments, with a zero byte after each
-count          how often sbatch was called, and the last id that it gave
+count          how often sbatch was called, the last id that it gave, and how many jobs that makes, elements of arrays counted
+steps          how many steps of the submitter were counted; silent: there while squeue does not answer
 queue.json     what Slurm made of the first so many bytes of `calls`
 python         the interpreter, and `package`, the folder of this runtime, with which squeue works that out
 """
@@ -18,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from runtime.simulate.slurm import Call, Job, Queue
+from runtime.simulate.slurm import Call, Job, Queue, identified
 
 FAKE = Path(__file__).with_name("fake")
 PACKAGE = Path(__file__).parents[2]
-OTHERS = ("sacct", "salloc", "sacctmgr", "sattach", "sbcast", "scancel", "sdiag", "sinfo", "sprio", "sreport", "srun", "sstat")
+OTHERS = ("sacct", "salloc", "sacctmgr", "sattach", "sbcast", "sdiag", "sinfo", "sprio", "sreport", "srun", "sstat")
 WITH_ITS_PROCESS = 'FAKE_SLURM_SUBMITTER=$$ exec bash "$@"'  # so that a fault hits the submitter, whatever shells it opens
 
 
@@ -41,7 +42,7 @@ class Cluster:
         shutil.copytree(FAKE, programs)
         for name in OTHERS:
             (programs / name).symlink_to("refuse")
-        (folder / "count").write_text("0 0\n")
+        (folder / "count").write_text("0 0 0\n")
         (folder / "calls").touch()
         (folder / "python").symlink_to(sys.executable)
         (folder / "package").symlink_to(PACKAGE)
@@ -55,7 +56,7 @@ class Cluster:
         kept = json.loads((folder / "queue.json").read_text(encoding="utf-8"))
         cluster = cls(folder, read=kept["read"])
         for fields in kept["jobs"]:
-            waits = {int(parent): how for parent, how in fields.pop("waits").items()}
+            waits = {identified(parent): how for parent, how in fields.pop("waits").items()}
             cluster.queue.restore(Job(**fields, waits=waits))
         cluster.catch_up()
         return cluster
@@ -89,7 +90,7 @@ def submit(cluster: Cluster, script: Path, store: Path, fault: Mapping[str, str]
     ours = cluster.environment(kept.get("PATH", os.defpath))
     done = subprocess.run(
         ["bash", "-c", WITH_ITS_PROCESS, "bash", str(script), "--yes"],
-        env={**kept, **ours, **fault, "LETHE_STORE": str(store)},
+        env={**kept, **ours, **fault, "LETHE_STORE": str(store), "LETHE_RETRY_SECONDS": "0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,10 @@ from runtime.simulate.cluster import Cluster
 from runtime.simulate.slurm import SHORT, Job
 
 
-def lines(cluster: Cluster, template: str) -> list[str]:
-    """One line a job; `template` knows %i %j %t %T %r %E %k."""
-    return [_line(template, _fields(job)) for job in cluster.queue.jobs.values()]
+def lines(cluster: Cluster, template: str, names: Sequence[str] | None) -> list[str]:
+    """One line a job; `template` knows %i %j %t %T %r %E %u %k."""
+    found = cluster.queue.jobs.values()
+    return [_line(template, _fields(job)) for job in found if names is None or job.name in names]
 
 
 def _line(template: str, fields: Mapping[str, str]) -> str:
@@ -29,6 +31,7 @@ def _fields(job: Job) -> dict[str, str]:
         "T": job.state,
         "r": job.reason or "None",
         "E": waits or "(null)",
+        "u": getpass.getuser(),
         "k": job.comment,
     }
 
@@ -42,10 +45,11 @@ def _met(how: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer `FOLDER --format=…`, whatever else is asked."""
+    """Answer `FOLDER --format=… [--name=NAME,…]`, whatever else is asked."""
     folder, *options = arguments
     (template,) = [word.partition("=")[2] for word in options if word.startswith("--format=")]
-    print("\n".join(lines(Cluster.open(Path(folder)), template)))
+    names = [word.partition("=")[2].split(",") for word in options if word.startswith("--name=")]
+    print("\n".join(lines(Cluster.open(Path(folder)), template, names[0] if names else None)))
     return 0
 
 

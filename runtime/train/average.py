@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from runtime.errors import JobError
+from runtime.train import resume
 from runtime.train.whole import put_back, whole_weights
 
 
@@ -43,11 +44,9 @@ class AverageKeeper(TrainerCallback):
             part.replace(self._file(state.global_step))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Once the checkpoint is written, drop the teachers of those before it."""
+        """Once the checkpoint is written, drop the teachers of those that are gone."""
         if state.is_world_process_zero:
-            for file in self.folder.glob("teacher-*.pt"):
-                if file != self._file(state.global_step):
-                    file.unlink()
+            resume.discard_beside(self.folder, "teacher-*.pt")
 
     def _file(self, step: int) -> Path:
         return self.folder / f"teacher-{step}.pt"

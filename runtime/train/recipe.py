@@ -182,7 +182,7 @@ def _execution_fields(execution: Execution, examples: int) -> dict[str, Any]:
         "logging_steps": execution.logging_steps,
         "save_strategy": "no" if execution.save_steps is None else "steps",
         "save_steps": execution.save_steps or 1,
-        "save_total_limit": 1,
+        "save_total_limit": 2,  # the last whole one stays while the next is written
         "report_to": execution.report_to,
         "disable_tqdm": True,
         "dataloader_pin_memory": False,

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from runtime.errors import JobError
 from runtime.graders import grade_many
 from runtime.sampling import Decoding, item_seed, sample_tokens
+from runtime.train import resume
 from runtime.train.losses.pi_distill import centred, divergence, tokens_of, uneven
 
 SAMPLED_AT_ONCE = 8  # times as many sequences as are trained at once: no gradient is kept
@@ -169,10 +170,8 @@ class RoundKeeper(TrainerCallback):
         part.replace(self._file(state.global_step, args.process_index))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Once the checkpoint is written, drop this process's rounds of those before it."""
-        for file in self.folder.glob(f"round-*.{args.process_index}.pt"):
-            if file != self._file(state.global_step, args.process_index):
-                file.unlink()
+        """Once the checkpoint is written, drop this process's rounds of those that are gone."""
+        resume.discard_beside(self.folder, f"round-*.{args.process_index}.pt")
 
     def _file(self, step: int, process: int) -> Path:
         return self.folder / f"round-{step}.{process}.pt"

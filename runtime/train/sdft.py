@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from accelerate.utils import set_seed  # type: ignore[import-untyped]
+from accelerate.utils import set_seed
 from datasets import Dataset
 from transformers import Trainer
 from trl.import_utils import TRLExperimentalWarning

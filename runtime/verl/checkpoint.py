@@ -33,7 +33,8 @@ def close(job: Job) -> Mapping[str, Any]:
     rows = rows_trained_on(job.config, job.inputs["data"].path / "train.parquet", job.inputs["start"].path)
     planned, reached = planned_updates(job.config, rows), _reached(job.out)
     if reached < planned:
-        raise EndedEarly(f"{job.id} ended at update {reached} of {planned}; run it again, and it goes on from there")
+        message = f"{job.id} ended at update {reached} of {planned}; run it again, and it goes on from there"
+        raise EndedEarly(message, reached, planned)
     _link(job.out / FINAL, model_of(job.out, reached))
     kept = [step for step in _checkpoints(job.out) if _has_shards(job.out, step)]
     shutil.rmtree(job.out / steps.FOLDER, ignore_errors=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import markers
+from runtime import attempts, markers
 from runtime.launch import ports
 from runtime.launch.ray_node import arguments
 from tests.tree import REPOSITORY, Tree
@@ -76,7 +76,7 @@ def test_a_job_by_another_program_is_done_with_the_time_it_took(tree: Tree) -> N
     assert done.returncode == 0, done.stderr
     marker = markers.read(tree.out("generate/x"))
     assert marker is not None and marker.seconds is not None and marker.seconds > 0
-    assert sorted(file.name for file in tree.out("generate/x").iterdir()) == ["DONE.json", "traces.jsonl"]
+    assert sorted(file.name for file in tree.out("generate/x").iterdir()) == ["DONE.json", "attempts", "traces.jsonl"]
     again = bash(tree, path)
     assert again.returncode == 0 and "already done" in again.stdout
 
@@ -166,17 +166,12 @@ def test_the_mark_is_of_one_attempt_and_only_of_a_good_end(tree: Tree) -> None:
 
 
 def test_the_time_up_to_the_last_checkpoint_of_earlier_attempts_counts(tmp_path: Path) -> None:
-    from runtime.launch import attempt
-
-    attempt.begin(tmp_path, None, marked=False)
-    first = attempt.read(tmp_path)
-    assert first is not None
-    attempt.begin(tmp_path, first.started + 100, marked=False)
-    second = attempt.read(tmp_path)
-    assert second is not None and second.before == pytest.approx(100, abs=0.01) and second.seconds >= 100
-    attempt.begin(tmp_path, None, marked=False)  # there is no checkpoint to go on from: it starts anew
-    third = attempt.read(tmp_path)
-    assert third is not None and third.before == 0
+    job = ("train/x", "f" * 64)
+    first = attempts.begin(tmp_path, *job, {})
+    second = attempts.begin(tmp_path, *job, {}, saved=first.began + 100)
+    assert second.before == pytest.approx(100, abs=0.01) and second.seconds >= 100
+    third = attempts.begin(tmp_path, *job, {})  # there is no checkpoint to go on from: it starts anew
+    assert third.before == 0
 
 
 # --- Ray ---------------------------------------------------------------------------------------------------------------

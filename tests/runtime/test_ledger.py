@@ -51,7 +51,7 @@ def test_what_bash_writes_python_reads(tmp_path: Path) -> None:
     tree.add("train/x")
     tree.close("store=$here/store")
     path = tree.generated / "submit_all.sh"
-    more = ['mkdir -p "$store"', "ledger=$store/l.tsv", "record intent train/x", "record submitted train/x 7", ""]
+    more = ['mkdir -p "$store"', "ledger=$store/l.tsv", "record intent train/x '' ''", "record submitted train/x 7 ''", ""]
     path.write_text(path.read_text() + "\n".join(more))
     tree.seal()
     result = tree.submit("--dry-run")

@@ -4,73 +4,22 @@ from __future__ import annotations
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from runtime.simulate import cluster as simulated
-from runtime.simulate.slurm import Job
+from tests.runtime.submitting import Cluster, make_tools
 from tests.tree import Tree
 
 ORDER = ["prepare/a", "prepare/b", "build/a", "build/b", "train/x", "report/toy"]
 ROOTS = ["prepare/a", "prepare/b"]
 SHELL_VARIABLES = ("SBATCH_", "SLURM_", "SQUEUE_", "LETHE_")
-
-
-@dataclass
-class Cluster:
-    """A tree of six jobs, and a pretended Slurm."""
-
-    tree: Tree
-    folder: Path
-    tools: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**self.slurm.environment(str(self.tools)), "LETHE_STORE": str(self.tree.store)}
-
-    @property
-    def slurm(self) -> simulated.Cluster:
-        """It as of now; what a test changes in it holds once it is saved."""
-        return simulated.Cluster.open(self.folder)
-
-    def submit(self, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return self.tree.submit(*options, environment={**self.environment, **more})
-
-    def calls(self, *beginning: str) -> list[list[str]]:
-        calls = [[call.program, *call.arguments] for call in self.slurm.calls()]
-        return [call for call in calls if tuple(call[: len(beginning)]) == beginning]
-
-    def queued(self) -> list[Job]:
-        return list(self.slurm.queue.jobs.values())
-
-    def jobs(self) -> dict[str, Job]:
-        """What Slurm has, by job; the newest where there are several."""
-        names = {self.tree.name(job): job for job in self.tree.jobs}
-        return {names[job.name]: job for job in self.queued()}
-
-    def sent(self, job: str) -> dict[str, str]:
-        """The options that sbatch was given for a job, without their dashes."""
-        (call,) = [call for call in self.calls("sbatch") if call[-1].endswith(f"/{job}.sh")]
-        return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in call[1:-1])}
-
-    def fail(self, job: str) -> None:
-        """Let a job fail; what waits for it learns of it as it would from Slurm."""
-        slurm = self.slurm
-        slurm.queue.end(self.jobs()[job].id, "FAILED", "NonZeroExitCode")
-        slurm.save()
-
-    def finish(self, job: str) -> None:
-        """Put a job's done-marker into the store."""
-        self.tree.out(job).mkdir(parents=True)
-        (self.tree.out(job) / "DONE.json").write_text("{}")
 
 
 def make_tree(root: Path, switches: str = "", executor: str = "slurm") -> Tree:
@@ -87,15 +36,6 @@ def make_tree(root: Path, switches: str = "", executor: str = "slurm") -> Tree:
 def make_cluster(folder: Path, switches: str = "") -> Cluster:
     slurm = simulated.Cluster.make(folder / "slurm")
     return Cluster(make_tree(folder / "a 'root'", switches), slurm.folder, make_tools(folder))
-
-
-def make_tools(folder: Path) -> Path:
-    """A folder for PATH with bash and those of coreutils that submit.sh uses, and nothing else."""
-    tools = folder / "tools"
-    tools.mkdir()
-    for name in ("bash", "cat", "dirname", "id", "mkdir", "rm", "sha256sum", "sync", "tail"):
-        (tools / name).symlink_to(shutil.which(name) or name)
-    return tools
 
 
 @pytest.fixture
@@ -259,10 +199,9 @@ def test_what_somebody_holds_by_hand_stays_held(cluster: Cluster) -> None:
 # ---- broken off -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["refuse", "lost"])
 @pytest.mark.parametrize("nth", [2, 6])
-def test_a_refusal_half_way_starts_nothing_and_the_next_run_goes_on(cluster: Cluster, how: str, nth: int) -> None:
-    result = cluster.submit(FAKE_SLURM_AT=str(nth), FAKE_SLURM_FAULT=how)
+def test_a_refusal_half_way_starts_nothing_and_the_next_run_goes_on(cluster: Cluster, nth: int) -> None:
+    result = cluster.submit(FAKE_SLURM_AT=str(nth), FAKE_SLURM_FAULT="refuse")
     assert result.returncode == 4
     assert "sbatch: error: Batch job submission failed" in result.stderr
     assert f"sbatch did not take {ORDER[nth - 1]}" in result.stderr
@@ -314,7 +253,7 @@ def test_a_torn_last_line_of_the_ledger_is_left_alone(cluster: Cluster) -> None:
 
 
 def test_two_submissions_at_a_time_are_refused(cluster: Cluster) -> None:
-    lock = cluster.tree.store / "ledger/toy.lock"
+    lock = cluster.tree.store / "ledger/toy.lock.1"
     lock.parent.mkdir(parents=True)
     host = subprocess.run(["bash", "-c", "echo $HOSTNAME"], capture_output=True, text=True, check=True).stdout.strip()
     lock.write_text(f"{host} {os.getpid()}\n")
@@ -326,9 +265,13 @@ def test_two_submissions_at_a_time_are_refused(cluster: Cluster) -> None:
 
 def test_the_lock_of_a_killed_submission_is_taken_over_and_given_back(cluster: Cluster) -> None:
     cluster.submit(FAKE_SLURM_AT="1", FAKE_SLURM_FAULT="kill-before")
-    assert (cluster.tree.store / "ledger/toy.lock").exists()
+    assert locks(cluster) == ["toy.lock.1"]
     assert cluster.submit().returncode == 0
-    assert not (cluster.tree.store / "ledger/toy.lock").exists()
+    assert locks(cluster) == []
+
+
+def locks(cluster: Cluster) -> list[str]:
+    return sorted(path.name for path in (cluster.tree.store / "ledger").glob("*.lock*"))
 
 
 # ---- mistakes and questions ---------------------------------------------------------------------------------------------
@@ -413,7 +356,7 @@ def test_without_a_place_for_results_nothing_starts(tmp_path: Path) -> None:
     [
         ("submit train/x 1234", "train/x stands twice"),
         ("submit train/none 1234", "jobs/train/none.sh is missing"),
-        ("submit train/y 1234 build/a", "'build/a' stands before steps, after or ended"),
+        ("submit train/y 1234 build/a", "'build/a' stands before in, steps, after or ended"),
         ("submit train/y 1234 steps 5 x", "train/y: 'x' is no step"),
         ("submit train/y 1234 after report/later", "train/y comes before report/later, which it needs"),
     ],

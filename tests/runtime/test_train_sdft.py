@@ -120,11 +120,11 @@ def test_a_checkpoint_without_its_average_is_none_to_go_on_from(make: Callable[.
         train.run(job)
 
 
-def test_only_the_last_average_is_kept(make: Callable[..., Job]) -> None:
+def test_the_averages_of_the_checkpoints_that_are_there_are_kept(make: Callable[..., Job]) -> None:
     made = trainer_of(make({**changed(SDFT, max_steps=3), "execution": {"save_steps": 1}}))
     made.train()
     names = sorted(path.name for path in Path(made.args.output_dir).iterdir())
-    assert names == ["checkpoint-3", "teacher-3.pt"]
+    assert names == ["checkpoint-2", "checkpoint-3", "teacher-2.pt", "teacher-3.pt"]
 
 
 def test_steps_are_kept_and_the_seed_decides(make: Callable[..., Job]) -> None:

@@ -68,22 +68,21 @@ class Study:
         return "\n".join(f"== {path}\n{path.read_text()[-20000:]}" for path in sorted((self.store / "logs").rglob("*.out")))
 
 
-def test_a_training_on_two_nodes_is_stopped_and_goes_on(slurm: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_training_on_two_nodes_that_is_told_to_stop_is_queued_again_and_goes_on(
+    slurm: Mapping[str, str], tmp_path: Path
+) -> None:
     study = Study(tmp_path, slurm)
     study.submit()
     study.wait(lambda: (study.out / "PROGRESS.json").exists() or "FAILED" in str(study.attempts()))
     [[number, state, nodes, many]] = study.attempts()
     assert (state, nodes, many) == ("RUNNING", "node[1-2]", "2"), study.logs()
-    study.call("scancel", "--batch", "--signal=USR1", number)
-    study.wait(lambda: study.attempts()[0][1] not in ("RUNNING", "COMPLETING"))
-    assert study.attempts()[0][1] == "FAILED"
-    assert list((study.out / "checkpoints").glob("checkpoint-*")), study.logs()  # both processes heard it, and saved
-    stopped = re.search(rf"stopped at step (\d+) of {STEPS}", study.logs())
-    assert stopped and 0 < int(stopped[1]) < STEPS, study.logs()
-    assert not (study.out / "DONE.json").exists()
-
-    study.submit()
+    study.call("scancel", "--batch", "--signal=USR1", number)  # what Slurm sends before the time limit
     study.wait(lambda: (study.out / "DONE.json").exists() or study.attempts()[-1][1] == "FAILED")
     assert (study.out / "DONE.json").exists(), study.logs()
     assert json.loads((study.out / "DONE.json").read_text())["facts"]["steps"] == STEPS
-    assert study.attempts()[-1][0] != number
+    stopped = re.search(rf"stopped at step (\d+) of {STEPS}", study.logs())
+    assert stopped and 0 < int(stopped[1]) < STEPS, study.logs()  # both processes heard it, and saved
+    assert [one[0] for one in study.attempts()] == [number]  # one job of Slurm's, so that who waits for it goes on waiting
+    tried = [json.loads((study.out / f"attempts/{which}/attempt.json").read_text()) for which in (1, 2)]
+    assert [(one["slurm"], one["restarts"], one["exit_code"]) for one in tried] == [(number, 0, 75), (number, 1, 0)]
+    assert not (study.out / "TRUNCATED.json").exists()

@@ -120,7 +120,7 @@ def test_a_failure_is_seen_mended_and_gone_on_from(cluster: Cluster) -> None:
     cluster.tree.store.mkdir(parents=True)
     (cluster.tree.store / "broken").touch()
     cluster.submit()
-    stuck = {"build/b": "waiting", "train/x": "waiting", "report/toy": "waiting"}
+    stuck = {"build/b": "upstream", "train/x": "upstream", "report/toy": "waiting"}
     cluster.wait(all="done", **{"prepare/b": "failed"}, **stuck)
     status = cluster.status()
     assert status["prepare/b"]["reason"] == "FAILED, NonZeroExitCode"
@@ -148,8 +148,8 @@ def test_where_slurm_cancels_what_cannot_start_the_report_still_runs(slurm: Mapp
     cluster.tree.store.mkdir(parents=True)
     (cluster.tree.store / "broken").touch()
     cluster.submit()
-    cluster.wait(all="done", **{"prepare/b": "failed", "build/b": "cancelled", "train/x": "cancelled"})
-    assert cluster.status()["train/x"]["reason"] == "DependencyNeverSatisfied"
+    cluster.wait(all="done", **{"prepare/b": "failed", "build/b": "upstream", "train/x": "upstream"})
+    assert cluster.status()["train/x"]["reason"].startswith("prepare/b failed")
 
 
 def test_a_refused_job_leaves_the_rest_on_hold_until_the_next_run(cluster: Cluster) -> None:

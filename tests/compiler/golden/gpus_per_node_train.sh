@@ -8,13 +8,14 @@
 #SBATCH --mem=120G
 #SBATCH --gpus-per-node=a100:4
 #SBATCH --requeue
+#SBATCH --signal=B:USR1@300
 #SBATCH --open-mode=append
 
 # train/gt_sft_facts_base_nano: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 set +u  # a site's own functions read variables that are not set
 [[ $(type -t module) == function ]] || . /etc/profile

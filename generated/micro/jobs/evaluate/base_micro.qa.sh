@@ -12,7 +12,7 @@
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 export OMP_NUM_THREADS="1"
 export TOKENIZERS_PARALLELISM="false"

@@ -6,13 +6,14 @@
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
 #SBATCH --requeue
+#SBATCH --signal=B:USR1@300
 #SBATCH --open-mode=append
 
 # train/on_rl_code_base_micro: 2 inputs -> checkpoint.hf
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 export OMP_NUM_THREADS="1"
 export TOKENIZERS_PARALLELISM="false"

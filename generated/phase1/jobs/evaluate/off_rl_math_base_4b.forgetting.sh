@@ -14,7 +14,7 @@
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"
@@ -30,5 +30,6 @@ export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/off_rl_math_base_4b.f
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/off_rl_math_base_4b.forgetting.yaml"
 export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_base_4b-aac18c3e5512"
 
+# shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '
 cd "$LETHE_OUT" && rm -rf raw && ln -sfn "$LETHE_IN_MODEL" checkpoint && exec lm-eval run --config "$LETHE_CONFIG"'

@@ -14,7 +14,7 @@
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"

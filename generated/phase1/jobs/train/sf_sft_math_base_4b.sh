@@ -8,13 +8,14 @@
 #SBATCH --mem=48G
 #SBATCH --gres=gpu:a100l:2
 #SBATCH --requeue
+#SBATCH --signal=B:USR1@300
 #SBATCH --open-mode=append
 
 # train/sf_sft_math_base_4b: 2 inputs -> checkpoint.shards
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
-export LETHE_ROOT="$PWD"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
 
 unset ROCR_VISIBLE_DEVICES
 export HF_HOME="$SCRATCH/huggingface"

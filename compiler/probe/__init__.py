@@ -1,0 +1,1 @@
+"""A first profile of a cluster, from what its Slurm says of itself."""
