@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from runtime.errors import JobError
@@ -38,7 +39,7 @@ class Watch(TrainerCallback):
         """Show progress; once a stop was asked for, have a checkpoint written and the loop left."""
         if state.is_world_process_zero:
             self.job.progress(state.global_step, state.max_steps, **self._latest())
-        if self.stop_asked:
+        if self._all_stop(args):
             control.should_save = control.should_training_stop = True
         return control
 
@@ -51,6 +52,14 @@ class Watch(TrainerCallback):
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _all_stop(self, args: TrainingArguments) -> bool:
+        """Whether any process was asked to stop: a signal reaches them at different steps, and they must leave together."""
+        if args.world_size == 1:
+            return self.stop_asked
+        asked = torch.tensor(int(self.stop_asked), device=args.device)
+        torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+        return bool(asked.item())
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked = True
