@@ -182,6 +182,9 @@ def test_the_probed_profile_of_this_cluster_is_fit_for_a_study(slurm: Mapping[st
     (project.root / "specs/catalog/new.yaml").write_text(result.out)
     generic = (REPOSITORY / "specs/catalog/clusters/slurm.yaml").read_text()
     (project.root / "specs/catalog/generic.yaml").write_text(generic)
+    environments = (REPOSITORY / "specs/catalog/environments.yaml").read_text()
+    (project.root / "specs/catalog/environments.yaml").write_text(environments)
+    (project.root / "requirements").symlink_to(REPOSITORY / "requirements")  # the locks of these
     project.edit("toy.yaml", "cluster: here", "cluster: here_now")
     validated = project.lethe("validate", "specs/toy.yaml")
     assert (validated.code, validated.err) == (0, "")
