@@ -30,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A compiled study of one VeRL training of each kind, and one of TRL's, on a copy of the repository's catalog."""
     root = tmp_path_factory.mktemp("complete")
     (root / "specs" / "catalog").mkdir(parents=True)
-    for file in (REPOSITORY / "specs" / "catalog").glob("*.yaml"):
+    for file in (REPOSITORY / "specs" / "catalog").rglob("*.yaml"):
         text = file.read_text(encoding="utf-8").replace("../../requirements/", f"{REPOSITORY}/requirements/")
         (root / "specs" / "catalog" / file.name).write_text(text, encoding="utf-8")
     axes = {**STUDY["axes"], "method": [*TRAININGS, "off_rl"]}

@@ -167,7 +167,7 @@ def tries() -> Iterator[Try]:
     for name in sorted(compiling(), key=lambda name: len(folders(name))):
         yield Try(REPOSITORY, f"specs/{name}", f"specs/{name}")
         for folder in folders(name):
-            for file in sorted((REPOSITORY / "specs" / folder).glob("*.yaml")):
+            for file in sorted((REPOSITORY / "specs" / folder).rglob("*.yaml")):
                 path = str(file.relative_to(REPOSITORY))
                 if path not in read:
                     yield Try(REPOSITORY, path, f"specs/{name}")
