@@ -165,7 +165,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_start(Path(folder))
         os.environ.update({**ENVIRONMENT, "LETHE_IN_START": folder, "LETHE_IN_TEACHER": folder})
-        json.dump([answer(question) for question in questions], out)
+        print(
+            json.dumps([answer(question) for question in questions]), file=out, flush=True
+        )  # a package may end the process without that
 
 
 if __name__ == "__main__":

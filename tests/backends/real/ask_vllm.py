@@ -79,7 +79,9 @@ def answer(question: Mapping[str, Any]) -> dict[str, str] | None:
 def main() -> None:
     questions = json.load(sys.stdin)
     out, sys.stdout = sys.stdout, sys.stderr  # vLLM logs
-    json.dump([answer(question) for question in questions], out)
+    print(
+        json.dumps([answer(question) for question in questions]), file=out, flush=True
+    )  # a package may end the process without that
 
 
 if __name__ == "__main__":
