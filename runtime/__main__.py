@@ -68,7 +68,8 @@ def _go_on() -> None:
     if os.environ.get("RANK", "0") == "0":
         from runtime import requeue
 
-        print(requeue.ask(os.environ), flush=True)
+        if told := requeue.ask(os.environ):
+            print(told, flush=True)
 
 
 def _do(arguments: Namespace) -> int:

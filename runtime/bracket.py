@@ -87,14 +87,13 @@ def begin(path: Path, *, marked: bool = False) -> bool:
     if _already_done(contract):
         return False
     guard(contract)
-    saved = _saved(contract)
-    _start(contract, saved, marked=marked)
+    if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
+        steps.step_folder(contract.inputs["shards"], step)
     if contract.output_type == "checkpoint.shards":
         from runtime.verl import checkpoint
 
         checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
-    if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
-        steps.step_folder(contract.inputs["shards"], step)
+    _start(contract, _saved(contract), marked=marked)  # what was started over has saved nothing
     return True
 
 

@@ -125,7 +125,7 @@ def _problem(name: str, item: Input) -> str | None:
     if marker is None:
         short = attempts.truncated(item.path)
         if short:
-            return f"{name}: {item.job} is truncated, {short.get('done')} of {short.get('total')} steps; let it go on first"
+            return f"{name}: {item.job} is truncated ({short.get('why')}); let it go on first"
         return f"{name}: {item.job} is not done (no {markers.NAME} in {item.path}); run that job first"
     moved = markers.archived_to(item.path)
     if moved:

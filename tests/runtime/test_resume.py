@@ -13,7 +13,8 @@ import pytest
 
 from runtime.jobs import train
 from runtime.train import resume
-from tests.runtime.test_train import COPY, DPO, GRPO, QUESTIONS, SFT, Rows, Values, changed, same, train_job
+from tests.runtime.test_train import COPY, DPO, GRPO, QUESTIONS, SFT
+from tests.runtime.toys import Rows, Values, changed, same, train_job
 from tests.tree import QUIET
 
 PREFERENCES: Rows = [{"id": row["id"], "prompt": row["prompt"], "chosen": "yes", "rejected": "no"} for row in QUESTIONS]
@@ -53,9 +54,9 @@ def test_a_killed_training_ends_in_the_same_weights_bit_for_bit(
     config: Values, moment: str, at: int, whole: int, untrained: Path, tmp_path: Path
 ) -> None:
     rows = ROWS[config["algorithm"]]
-    uninterrupted = train_job(saving(config, 2), rows, untrained, tmp_path, "uninterrupted")
+    uninterrupted = train_job(saving(config, 2), rows, tmp_path, "uninterrupted", {"start": untrained})
     train.run(uninterrupted)
-    job = train_job(saving(config, 2), rows, untrained, tmp_path, "killed")
+    job = train_job(saving(config, 2), rows, tmp_path, "killed", {"start": untrained})
     inputs = {name: str(given.path) for name, given in job.inputs.items()}
     given = {"config": job.config, "inputs": inputs, "out": str(job.out), "moment": moment, "at": at}
     died = subprocess.run([sys.executable, "-c", DOOMED, json.dumps(given)], env={**os.environ, **QUIET}, check=False)
@@ -69,7 +70,7 @@ def test_a_killed_training_ends_in_the_same_weights_bit_for_bit(
 
 
 def test_a_torn_checkpoint_is_removed_and_said(untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job = train_job(saving(SFT, 2), COPY, untrained, tmp_path)
+    job = train_job(saving(SFT, 2), COPY, tmp_path, "out", {"start": untrained})
     torn = job.out / "checkpoints" / "checkpoint-4"
     torn.mkdir(parents=True)
     (torn / "trainer_state.json").write_text("{")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,18 @@ import torch
 from tokenizers.processors import TemplateProcessing
 
 from runtime.errors import EndedEarly, JobError
-from runtime.job import Input, Job
+from runtime.job import Job
 from runtime.jobs import train
 from runtime.models import load_model, load_tokenizer, save_checkpoint, tiny_qwen3, train_tokenizer
-from runtime.prompts import render_completion, render_prompt
-from runtime.rows import read_rows, write_rows
+from runtime.prompts import render_prompt
+from runtime.rows import read_rows
 from runtime.train import dpo, grpo, sft
 from runtime.train.data import rendered
 from runtime.train.recipe import accumulation, parse_recipe
 from runtime.train.setup import Setup
 from runtime.train.watch import Watch
+from tests.runtime.toys import WORDS, Rows, Values, changed, interrupted, log_probability, same, train_job, weights
 
-Rows = list[dict[str, Any]]
-Values = dict[str, Any]
-WORDS = ("north", "south", "east", "west", "up", "down", "left", "right")
 COPY: Rows = [
     {"id": f"c{index}", "prompt": f"say {word} {number}", "completion": f"{word} {number}"}
     for index, (word, number) in enumerate((word, number) for word in WORDS for number in range(10))
@@ -79,7 +76,7 @@ def torn(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers every question with "yes" or "no", by equal odds."""
     folder = tmp_path_factory.mktemp("torn")
     rows = [{**row, "completion": word} for row in QUESTIONS for word in ("yes", "no")]
-    train.run(train_job(changed(SFT, max_steps=40), rows, start, folder))
+    train.run(train_job(changed(SFT, max_steps=40), rows, folder, "out", {"start": start}))
     return folder / "out"
 
 
@@ -88,45 +85,9 @@ def make(start: Path, tmp_path: Path) -> Callable[..., Job]:
     """Make a train job of a config over rows; `out` is a new folder of that name."""
 
     def job(config: Values, rows: Rows, out: str = "out", model: Path = start) -> Job:
-        return train_job(config, rows, model, tmp_path, out)
+        return train_job(config, rows, tmp_path, out, {"start": model})
 
     return job
-
-
-def train_job(config: Values, rows: Rows, model: Path, folder: Path, out: str = "out") -> Job:
-    """A train job in `folder`, whose data is `rows`."""
-    data = folder / f"data-{out}"
-    data.mkdir(exist_ok=True)
-    write_rows(data / "data.jsonl", rows)
-    (folder / out).mkdir(exist_ok=True)
-    inputs = {"start": Input("pretrain/base", "checkpoint.hf", model, "0" * 64),
-              "data": Input("build/data", "dataset", data, "0" * 64)}  # fmt: skip
-    return Job("train/toy", "train", "test", "f" * 64, None, config, inputs, folder / out)
-
-
-def changed(config: Values, **args: Any) -> Values:
-    """The config with some of its `args` changed."""
-    return {**config, "args": {**config["args"], **args}}
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = load_model(folder, torch.device("cpu")).state_dict()
-    return state
-
-
-def same(left: Path, right: Path) -> bool:
-    one, other = weights(left), weights(right)
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-def log_probability(folder: Path, prompt: str, answer: str) -> float:
-    """What the model gives to `answer` (with the end token) after `prompt`, in nats."""
-    model, tokenizer = load_model(folder, torch.device("cpu")), load_tokenizer(folder)
-    asked = tokenizer.encode(render_prompt(prompt, tokenizer))
-    written = [*tokenizer.encode(render_completion(answer, tokenizer)), tokenizer.eos_token_id]
-    with torch.no_grad():
-        logits = model(torch.tensor([asked + written])).logits[0, len(asked) - 1 : -1]
-    return float(logits.log_softmax(-1)[range(len(written)), written].sum())
 
 
 # ---- what a training makes ---------------------------------------------------------------------------------------------
@@ -226,21 +187,12 @@ def test_two_processes_learn_what_one_learns(make: Callable[..., Job], tmp_path:
 # ---- what ends it ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Interrupted(Job):
-    """A job whose process is told to stop after its second step, as Slurm tells it before a time limit."""
-
-    def progress(self, done: int, total: int, **facts: float | str) -> None:
-        if done == 2:
-            os.kill(os.getpid(), signal.SIGUSR1)
-
-
 def test_a_stop_signal_leaves_a_checkpoint_from_which_the_same_job_goes_on(make: Callable[..., Job]) -> None:
     whole = make(changed(SFT, max_steps=6), COPY, out="whole")
     train.run(whole)
     job = make(changed(SFT, max_steps=6), COPY)
     with pytest.raises(EndedEarly, match="stopped at step 2 of 6") as ended:
-        train.run(Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out))
+        train.run(interrupted(job))
     assert ended.value.exit_code == 75
     assert not (job.out / "config.json").exists()
     facts = train.run(job)
@@ -274,7 +226,7 @@ def test_what_was_kept_before_a_stop_is_there_after_the_job_went_on(make: Callab
     train.run(whole)
     job = make(keeping(changed(SFT, max_steps=6), 1, 5), COPY)
     with pytest.raises(EndedEarly, match="stopped at step 2 of 6"):
-        train.run(Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out))
+        train.run(interrupted(job))
     first = (job.out / "steps/1/model.safetensors").stat().st_mtime_ns
     train.run(job)
     assert (job.out / "steps/1/model.safetensors").stat().st_mtime_ns == first
@@ -285,7 +237,7 @@ def test_a_run_that_is_past_a_step_to_be_kept_begins_anew(make: Callable[..., Jo
     """What is to be kept may grow between two attempts, since it decides no result."""
     job = make(changed(SFT, max_steps=6), COPY)
     with pytest.raises(EndedEarly):
-        train.run(Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out))
+        train.run(interrupted(job))
     later = Job(job.id, job.kind, job.study, job.fingerprint, None, keeping(job.config, 1), job.inputs, job.out)
     assert train.run(later)["kept"] == [1]
     assert "an earlier run is past step 1, which is to be kept: training starts anew" in capsys.readouterr().out
