@@ -470,3 +470,14 @@ def test_the_lock_of_a_study_holds_the_hash_of_each_environment(placed: Project)
     lock(placed, LOCK + "numpy==2.3.5\n")
     found = placed.lethe("compile", "specs/toy.yaml", "--locked")
     assert found.code == 1 and "environment train has changed: it was" in found.err
+
+
+# --- what was compiled is remembered ---------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_changed_is_compiled_with_anew(placed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = placed.compile()
+    lock(placed, LOCK + "numpy==2.0.0\n")
+    after = placed.compile()
+    assert {job["lock"] for job in before["jobs"]}.isdisjoint(job["lock"] for job in after["jobs"])

@@ -60,11 +60,13 @@ def test_nothing_is_compiled_when_nothing_changed(verb: str, idle: Project) -> N
 
 
 @pytest.mark.parametrize(
-    "file", ["toy.yaml", "catalog/subjects.yaml", "catalog/one_more.yaml", "toy.lock", "toy.selection.yaml"]
+    "file",
+    ["toy.yaml", "catalog/subjects.yaml", "catalog/one_more.yaml", "catalog/more/one.yaml", "toy.lock", "toy.selection.yaml"],
 )
 @pytest.mark.parametrize("verb", ["compile", "diff"])
 def test_a_change_of_any_file_that_is_read_is_seen(verb: str, file: str, idle: Project) -> None:
     path = idle.root / "specs" / file
+    path.parent.mkdir(exist_ok=True)
     path.write_text((path.read_text() if path.exists() else "") + "\n")
     assert compiles(idle, verb, "specs/toy.yaml")
 
