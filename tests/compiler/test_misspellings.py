@@ -27,7 +27,7 @@ from compiler.language.schema import schema
 from compiler.pipeline import compile_study
 from tests.compiler.project import DATA, REPOSITORY
 
-SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|scales|suites|clusters)"
+SECTION = r"(define/)?(methods|algorithms|adapters|datasets|teachers|domains|scales|suites|clusters|environments)"
 
 # Keys that are no words of the language, as whoever writes them chooses them: what definitions are called where they are
 # defined, shell variables, a site's own partitions and GPUs, axes that bundle settings,
