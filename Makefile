@@ -33,12 +33,12 @@ types: $(STAMP)
 # `make .venv` makes the environment and does nothing else.
 $(VENV): $(STAMP)
 
-$(STAMP): requirements/lock.txt requirements/verl.txt requirements/torch.txt pyproject.toml
+$(STAMP): requirements/lock.txt requirements/verl.txt requirements/data.txt requirements/torch.txt pyproject.toml
 	@echo "lethe: making $(VENV) (once; PyTorch and about 100 pinned packages, some minutes)"
 	@command -v $(PYTHON) >/dev/null || { echo "lethe: needs $(PYTHON); set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "lethe: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "lethe: 1/3 pinned packages"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt -r requirements/verl.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt -r requirements/verl.txt -r requirements/data.txt
 	@echo "lethe: 2/3 PyTorch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@echo "lethe: 3/3 lethe itself, editable"
