@@ -9,6 +9,8 @@ VENV := .venv
 VERL := .venv-verl
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A test process on each of two cores, with a thread each.
+SHARED := -n 2 --dist loadscope
 
 .PHONY: demo test check lint types lock locks clean
 
@@ -17,9 +19,10 @@ demo: $(STAMP)
 	@bash generated/submit_all.sh $(STUDY)
 	@$(BIN)/lethe report $(SPEC)
 
+test: export OMP_NUM_THREADS := 1
 test: $(STAMP) $(VERL)/.installed
-	$(BIN)/python -m pytest -m "not slow" --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(SHARED) -m "not slow" --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest $(SHARED) -m slow
 
 check: lint types
 

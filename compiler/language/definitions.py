@@ -333,7 +333,7 @@ class Suite(Strict):
     """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
 
 
-Capability = Literal["gpu", "network", "flash_attn"]
+Capability = Literal["gpu", "network", "flash_attn", "latex"]
 Python = Annotated[str, Field(pattern=r"^3\.[0-9]+$")]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 
