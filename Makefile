@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A test process on each of two cores, with a thread each.
 SHARED := -n 2 --dist loadscope
+# pip into the environment $(1); an index that does not answer is asked three times.
+install = for try in 1 2 3; do $(1)/python -m pip install --quiet --disable-pip-version-check $(2) && break; \
+    test $$try -lt 3 || exit 1; echo "lethe: that failed; trying again"; sleep 10; done
 
 .PHONY: demo test check lint types lock locks clean
 
@@ -41,11 +44,11 @@ $(STAMP): requirements/lock.txt requirements/verl.txt requirements/data.txt requ
 	@command -v $(PYTHON) >/dev/null || { echo "lethe: needs $(PYTHON); set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "lethe: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "lethe: 1/3 pinned packages"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt -r requirements/verl.txt -r requirements/data.txt
+	@$(call install,$(BIN),--no-deps --require-hashes -r requirements/lock.txt -r requirements/verl.txt -r requirements/data.txt)
 	@echo "lethe: 2/3 PyTorch"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	@$(call install,$(BIN),-r requirements/torch.txt)
 	@echo "lethe: 3/3 lethe itself, editable"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(call install,$(BIN),--no-deps --no-build-isolation --editable .)
 	@touch $@
 
 # VeRL and Ray on a CPU, for the tests that really train with them: what .venv lacks, laid over it (some 60 packages, 360 MB).
@@ -56,7 +59,7 @@ $(VERL)/.installed: $(STAMP) requirements/verl-cpu.txt
 	@$(PYTHON) -m venv --clear $(VERL)
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$($(VERL)/bin/python -c \
 	    'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
-	@$(VERL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/verl-cpu.txt
+	@$(call install,$(VERL)/bin,--no-deps --require-hashes -r requirements/verl-cpu.txt)
 	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m torch.distributed.run "$$@"\n' > $(VERL)/bin/torchrun
 	@chmod +x $(VERL)/bin/torchrun
 	@touch $@
