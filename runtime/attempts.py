@@ -12,7 +12,8 @@ A job that stopped before its planned end leaves `TRUNCATED.json`, which the nex
 refused: half a training is no result.
 
 Only Slurm starts a job again by itself (after preemption, a failed node, or a stop before the time limit), and only so often as
-LETHE_ATTEMPTS says; people may run it as often as they like.
+LETHE_ATTEMPTS says; people may run it as often as they like. Where Slurm may not, a training goes in as links, one behind the
+other, and LETHE_LINK says which this is, as in 2/3: it goes on from what the one before left, unless that one failed.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from runtime import markers
-from runtime.errors import EndedEarly, InputError, JobError
+from runtime.errors import EndedEarly, FailedBefore, InputError, JobError
 from runtime.job import write_json
 
+LINK = "LETHE_LINK"
 FOLDER, LATEST, RECORD, RAN = "attempts", "latest", "attempt.json", "RAN"
 TRUNCATED = "TRUNCATED.json"
 
@@ -68,7 +70,8 @@ def begin(
 
     `saved` is when an earlier attempt saved what this one goes on from (seconds since 1970): up to there its time counts. With
     `marked`, the job's command must leave its mark.
-    Raises InputError when `out` has attempts at another fingerprint, JobError when Slurm has started the job often enough.
+    Raises InputError when `out` has attempts at another fingerprint, JobError when Slurm has started the job often enough,
+    FailedBefore when this is a link of it and the link before failed.
     """
     before = latest(out)
     if before and before.fingerprint != fingerprint:
@@ -78,6 +81,12 @@ def begin(
     restarts, most = int(environment.get("SLURM_RESTART_COUNT") or 0), environment.get("LETHE_ATTEMPTS")
     if most and restarts >= int(most):
         raise JobError(f"{job}: Slurm has started it {restarts + 1} times and may {most} times; see {out / FOLDER}/*/{RECORD}")
+    link, count = link_of(environment)
+    if before and link > 1 and before.exit_code not in (None, 0, EndedEarly.exit_code):
+        raise FailedBefore(
+            f"{job}: link {link} of {count} does not start, as the one before failed: {before.why}; mend it and submit again",
+            before.exit_code,
+        )
     number = before.number + 1 if before else 1
     counts = before.before + max(0.0, saved - before.began) if before and saved is not None else 0.0
     attempt = Attempt(
@@ -88,6 +97,12 @@ def begin(
     _point(out / FOLDER / LATEST, str(number))
     (out / TRUNCATED).unlink(missing_ok=True)
     return attempt
+
+
+def link_of(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Which link of how many this is: (1, 1) where a job is one alone."""
+    link, _, count = environment.get(LINK, "1/1").partition("/")
+    return int(link), int(count)
 
 
 def end(out: Path, exit_code: int, why: str) -> None:

@@ -52,6 +52,14 @@ class EndedEarly(JobError):
         self.total = total
 
 
+class FailedBefore(JobError):
+    """The link before this one failed, as this one would; its exit code is that one's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class CommandFailed(JobError):
     """Another program did the job, and failed; its exit code is the job's."""
 

@@ -5,7 +5,7 @@ One event a line, six columns divided by tabs, no heading:
     time         UTC, ISO 8601, whole seconds
     event        under Slurm: intent (about to call sbatch), submitted, updated (new dependency), released (from hold),
                  cancelled; on this machine: started, done, failed
-    job          its id in the plan
+    job          its id in the plan; JOB+1, JOB+2, … for the links of a job before its last
     fingerprint  64 hexadecimal digits
     id           Slurm's job id (123, or 123_4 in an array), or the process id of a job on this machine; empty for an intent
     note         why it failed or was cancelled; who submitted it; with an array element's intent, its name: STUDY.ARRAY_INDEX
@@ -55,6 +55,11 @@ def read(path: Path) -> list[Entry]:
 def latest(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     """Return the last entry that has an id, by job and fingerprint."""
     return {(entry.job, entry.fingerprint): entry for entry in entries if entry.id}
+
+
+def job_of(entry: Entry) -> str:
+    """The job's id in the plan, where the entry is of one of its links, too."""
+    return entry.job.partition("+")[0]
 
 
 def append(path: Path, event: str, job: str, fingerprint: str, number: int | str, note: str = "") -> None:

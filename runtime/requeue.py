@@ -1,5 +1,7 @@
 """A job that stopped before its planned end asks Slurm to start it again, where the cluster's profile allows that.
 
+Elsewhere its next link goes on, where it has one.
+
 Slurm keeps the job's id through a requeue, so that whatever waits for it goes on waiting. It ends the job at once, so this
 is the last thing a job does.
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+
+from runtime import attempts
 
 ALLOWED = "LETHE_REQUEUE"  # "yes" in the scripts of clusters whose profile allows it
 MOST = "LETHE_ATTEMPTS"  # how often Slurm may start a job
@@ -18,6 +22,9 @@ def ask(environment: Mapping[str, str]) -> str:
     number = environment.get("SLURM_JOB_ID")
     if not number:
         return ""
+    link, links = attempts.link_of(environment)
+    if link < links:
+        return f"link {link} of {links} ends here, and the next goes on from its checkpoint"
     if environment.get(ALLOWED) != "yes":
         return "Slurm does not start it again here (requeue: false); submit_all.sh does"
     started, most = int(environment.get("SLURM_RESTART_COUNT") or 0) + 1, int(environment.get(MOST) or 1)

@@ -2,10 +2,11 @@
 # What every generated submit_all.sh is made of. Needs bash 4, coreutils and, under Slurm, Slurm's own clients.
 #
 #   open_plan "$@"                                  reads the options; refuses a generated tree that somebody edited
-#   submit JOB FINGERPRINT [in ARRAY INDEX] [steps N...] [after P...] [ended P...]
+#   submit JOB FINGERPRINT [in ARRAY INDEX] [links N] [steps N...] [after P...] [ended P...]
 #                                                   one job: it starts when all P of `after` succeeded and all of `ended` ended;
 #                                                   it is done when its done-marker and the checkpoints of all steps N are there.
-#                                                   Jobs `in` one array go in as one sbatch --array of arrays/ARRAY.sh
+#                                                   Jobs `in` one array go in as one sbatch --array of arrays/ARRAY.sh; a job
+#                                                   with `links` goes in N times, each when the one before has ended
 #   gate STUDY                                      nothing of the plan starts before that study's report is done
 #   close_plan                                      submits what is neither done nor under way, or runs it here
 #
@@ -22,6 +23,7 @@
 # submit/queue.sh    what Slurm knows of our jobs                              submit/explain.sh  what sbatch's refusals mean
 # submit/ask.sh      --dry-run and --test-only, which change nothing           submit/feed.sh     a job that goes on by itself
 # submit/here.sh     this machine, without Slurm                              submit/gate.sh     a study that comes first
+# submit/links.sh    trainings that take longer than one job may
 set -euo pipefail
 
 if ((BASH_VERSINFO[0] < 4)); then
@@ -143,12 +145,13 @@ submit() {
     local job=$1 word list=none
     [[ -z ${fingerprint_of[$job]:-} ]] || senseless "$job stands twice"
     [[ -r $here/jobs/$job.sh ]] || fail 1 "$here/jobs/$job.sh is missing" 'Compile the study again.'
-    jobs+=("$job")
     fingerprint_of[$job]=$2 after_of[$job]='' ended_of[$job]='' steps_of[$job]='' array_of[$job]='' index_of[$job]=''
     shift 2
     for word; do
         case $list:$word in
-            *:in | *:after | *:ended | *:steps) list=$word ;;
+            *:in | *:after | *:ended | *:steps | *:links) list=$word ;;
+            links:1 | links:*[!0-9]*) senseless "$job: '$word' is no number of links" ;;
+            links:*) [[ $executor != slurm ]] || links_of[$job]=$word; list=none ;;
             in:*) array_of[$job]=$word list=index ;;
             index:*[!0-9]*) senseless "$job: '$word' is no index of an array" ;;
             index:*) index_of[$job]=$word list=none ;;
@@ -156,9 +159,11 @@ submit() {
             steps:*) steps_of[$job]+=" $word" ;;
             after:*) need_known "$job" "$word"; after_of[$job]+=" $word" ;;
             ended:*) need_known "$job" "$word"; ended_of[$job]+=" $word" ;;
-            *) senseless "$job: '$word' stands before in, steps, after or ended" ;;
+            *) senseless "$job: '$word' stands before in, links, steps, after or ended" ;;
         esac
     done
+    [[ -z ${links_of[$job]:-} ]] || forge_links "$job"
+    jobs+=("$job")
     if [[ -z ${array_of[$job]} ]]; then
         units+=("$job")
         name_of[$job]=$study.${job/\//.}.${fingerprint_of[$job]:0:8}
@@ -226,6 +231,7 @@ select_jobs() { # marks what is wanted: all, or what the patterns choose and wha
             for parent in ${after_of[$job]}; do is_wanted[$parent]=yes; done
         fi
     done
+    want_links
 }
 
 sort_out_done() { # sets is_done (of what is not wanted, too: nothing waits for it), todo and the counts
@@ -240,14 +246,14 @@ sort_out_done() { # sets is_done (of what is not wanted, too: nothing waits for 
 }
 
 has_ended_well() {  # has_ended_well JOB: its done-marker is there, and so are the checkpoints that other jobs need
-    local step missing='' out=$store/$1-${fingerprint_of[$1]:0:12}
+    local step missing='' out=$store/${1%+*}-${fingerprint_of[$1]:0:12}
     [[ -e $out/DONE.json ]] || return 1
     for step in ${steps_of[$1]}; do
         [[ -d $out/steps/$step ]] || missing+=" $step"
     done
     [[ -n $missing ]] || return 0
-    [[ -n ${is_lacking[$1]:-} ]] || say "submit: $1 is done, but kept no checkpoint of step$missing: it is trained again"
-    is_lacking[$1]=yes
+    [[ -n ${is_lacking[${1%+*}]:-} ]] || say "submit: ${1%+*} is done, but kept no checkpoint of step$missing: it is trained again"
+    is_lacking[${1%+*}]=yes
     return 1
 }
 declare -A is_lacking=()    # by job: that it is trained again was said
@@ -264,6 +270,7 @@ run_on_slurm() {
         read_ledger
         ! command -v squeue >/dev/null || read_queue ||
             say 'submit: squeue could not tell what is queued already; shown as if nothing were'
+        pass_ended_links
         find_gate
         show_plan
         return
@@ -273,6 +280,7 @@ run_on_slurm() {
     read_ledger
     read_queue || fail 1 'squeue could not tell what is queued already; its message is above' \
         'Nothing was submitted. Run this again later.'
+    pass_ended_links
     sort_out_done
     find_gate
     confirm
@@ -331,6 +339,8 @@ parts=${BASH_SOURCE[0]%/*}/submit
 . "$parts/ledger.sh"
 # shellcheck source=runtime/submit/queue.sh
 . "$parts/queue.sh"
+# shellcheck source=runtime/submit/links.sh
+. "$parts/links.sh"
 # shellcheck source=runtime/submit/send.sh
 . "$parts/send.sh"
 # shellcheck source=runtime/submit/explain.sh

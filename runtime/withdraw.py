@@ -65,7 +65,7 @@ def _left_behind(study: Study, status: Status, names: Collection[str]) -> int:
 
 def _withdraw(study: Study, jobs: Sequence[State], feeder: str) -> None:
     """Dependents first, so that none starts, or is withdrawn by Slurm, in between."""
-    ids = [*([feeder] if feeder else []), *(item.id for item in reversed(jobs))]
+    ids = [*([feeder] if feeder else []), *(number for item in reversed(jobs) for number in (*item.links, item.id))]
     by_id = {item.id: item.job for item in jobs}
     for first in range(0, len(ids), IDS_A_CALL):
         some = ids[first : first + IDS_A_CALL]

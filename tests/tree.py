@@ -70,6 +70,7 @@ class Tree:
         bracket: str = "bash",
         output: str = "traces",
         steps: Sequence[int] = (),
+        links: int = 1,
     ) -> str:
         """Add a job; its inputs are its parents. `bracket` is bash, python or none; `steps` are those it must keep."""
         kind = job.partition("/")[0]
@@ -95,7 +96,8 @@ class Tree:
         self.jobs[job] = {"id": job, "kind": kind, "fingerprint": fingerprint, "inputs": edges}
         self.jobs[job]["execution"] = {"keep": [*steps]} if steps else {}
         kept = ["steps", *map(str, steps)] if steps else []
-        words = [*kept, *(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
+        many = ["links", str(links)] if links > 1 else []
+        words = [*many, *kept, *(["after", *after] if after else []), *(["ended", *ended] if ended else [])]
         self.lines.append(" ".join(["submit", job, fingerprint, *words]))
         return job
 

@@ -441,9 +441,12 @@ class Restarts(Strict):
     """How a training that its time limit ends, or that is preempted, goes on."""
 
     requeue: bool = True
-    """Whether Slurm may start a job again; else submit_all.sh does, when it is run again."""
+    """Whether Slurm may start a job again. Else a training goes in as several jobs, one behind the other (`links`)."""
     attempts: Positive = 8
-    """How often Slurm may start one job."""
+    """How often Slurm may start one job, and how many links a training may have."""
+    links: Positive | None = None
+    """Where Slurm may not start a job again: how many jobs, one behind the other, each training is submitted as. What is not
+    needed any more ends at once. null: as many as its estimated hours need, and one where there is no estimate."""
     notice: Positive = 300
     """Seconds before its time limit at which a training is told to save; at most a quarter of its time is taken."""
 

@@ -29,6 +29,7 @@ from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
 from compiler.plan.plan import Job, Plan, PlannedCell, in_order
+from compiler.plan.restarts import starts, starts_allowed, starts_needed
 from compiler.plan.sharing import shared_by_cells
 
 Made = TypeVar("Made")
@@ -101,7 +102,9 @@ def _held_against_the_cluster(context: Context, cluster: Cluster, jobs: Sequence
     """The jobs with their whole cost, and what does not fit; what is doubtful is kept among the warnings."""
     catalog, study, workshop = context.catalog, context.study, context.workshop
     models = models_of(workshop.models, jobs)
-    costed = [replace(job, cost=whole_cost(job, models.get(job.id), _suite_hours(context, job))) for job in jobs]
+    costed = [
+        replace(job, cost=whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs
+    ]
     execution = {name: sources.execution for name, sources in workshop.sources.items()}
     place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
     found = fit(place, costed, models)
@@ -119,6 +122,16 @@ def _suite_hours(context: Context, job: Job) -> Hours | None:
     return context.columns[str(job.settings["suite"])].found.hours
 
 
+def _too_long(job: Job, cluster: Cluster, took: float, limit: float) -> str:
+    """What becomes of a training that takes longer than its time limit."""
+    steps, needed, allowed = job.cost["steps"], starts_needed(job, cluster), starts_allowed(job, cluster)
+    said = f"{job.id}: {steps:,} steps take {took:.1f} h, and its time limit"
+    if needed <= allowed:
+        return f"{said} is {limit:g} h: it is stopped and goes on, {needed} starts in all"
+    part, over = limit * allowed / took, f", {allowed} times over," if allowed > 1 else ""
+    return f"{said} of {limit:g} h{over} cuts it after {int(steps * part):,} ({part:.0%})"
+
+
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
     """What may go wrong although nothing is wrong with the spec."""
     for job in jobs:
@@ -127,12 +140,8 @@ def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
         took, limit = job.cost.get("hours"), float(job.cost["limit_hours"])
         if took is not None and took > limit and job.kind == "evaluate":
             context.warnings.add(f"{job.id}: its suite takes {took:.1f} h, and its time limit is {limit:g} h")
-        elif took is not None and took > limit:
-            steps = job.cost["steps"]
-            context.warnings.add(
-                f"{job.id}: {steps:,} steps take {took:.1f} h, and its time limit of {limit:g} h cuts it after "
-                f"{int(steps * limit / took):,} ({limit / took:.0%})"
-            )
+        elif took is not None and took > limit and cluster.executor == "slurm":
+            context.warnings.add(_too_long(job, cluster, took, limit))
     for pin in pins(jobs):
         if not pin.fixed:
             context.warnings.add(f"{pin.name} is named at revision '{pin.revision}', which can move; name a commit, or lock it")

@@ -105,17 +105,19 @@ def _gpus(resources: Mapping[str, Any]) -> float:
     return float(resources["nodes"] * resources["gpus"])
 
 
-def whole_cost(job: Job, model: Model | None, suite: Hours | None) -> dict[str, Any]:
+def whole_cost(job: Job, model: Model | None, suite: Hours | None, starts: int) -> dict[str, Any]:
     """A job's cost once all jobs are known: what its checkpoints take, and its GPU-hours as far as its pace is known.
 
-    `suite` are the measured hours of the suite that it measures, if it does.
+    `suite` are the measured hours of the suite that it measures, if it does; `starts` is how often the job starts.
     """
     took = suite.get(model.name if model else "") if isinstance(suite, Mapping) else suite
     took = job.cost.get("hours") if took is None else took
-    within = None if took is None else min(took, float(job.cost["limit_hours"]))  # Slurm ends it then
+    limit = float(job.cost["limit_hours"]) * starts  # Slurm ends it then
+    within = None if took is None else min(took, limit)
     expected = None if within is None else within * _gpus(job.resources)
     stored = _stored(job, model) if model else None
-    return {**job.cost, "hours": took, "gpu_hours_expected": expected, "storage": stored}
+    worst = limit * _gpus(job.resources)
+    return {**job.cost, "gpu_hours": worst, "hours": took, "gpu_hours_expected": expected, "storage": stored}
 
 
 def _stored(job: Job, model: Model) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.language.definitions import Arrays
@@ -55,13 +55,14 @@ class _Wish:
     index: int | None
 
 
-def grouped(jobs: Sequence[Job], allowed: Arrays | None) -> Grouping:
-    """Put alike jobs into arrays, where the cluster allows them."""
+def grouped(jobs: Sequence[Job], allowed: Arrays | None, alone: Collection[str] = ()) -> Grouping:
+    """Put alike jobs into arrays, where the cluster allows them. Those `alone` go in by themselves."""
     if allowed is None:
         return Grouping(tuple(jobs), (), {})
     arrays, seats = list[Array](), dict[str, Seat]()
+    apart = frozenset(alone)
     for level in _levels(jobs):
-        for array in _arrays(level, seats, allowed.most):
+        for array in _arrays([job for job in level if job.id not in apart], seats, allowed.most):
             arrays.append(array)
             seats |= {job.id: Seat(array.name, index) for index, job in array.members.items()}
     return Grouping(tuple(_together(jobs, arrays, seats)), tuple(arrays), seats)

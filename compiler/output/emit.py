@@ -16,11 +16,12 @@ from compiler.diagnostics import Position
 from compiler.language.definitions import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
-from compiler.output.arrays import Array, Seat, grouped, parents
+from compiler.output.arrays import Array, Grouping, Seat, grouped, parents
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
 from compiler.plan.canonical import indented
 from compiler.plan.plan import Job, Plan
+from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
@@ -85,7 +86,7 @@ class Files(Mapping[str, str]):
     @cached_property
     def _arrays(self) -> list[tuple[str, Array]]:
         """The names of the arrays' scripts."""
-        found = grouped(self.plan.jobs, self.cluster.arrays).arrays
+        found = _grouped(self.plan, self.cluster).arrays
         return sorted(((f"arrays/{array.name}.sh", array) for array in found), key=itemgetter(0))
 
     def _feed(self) -> list[str]:
@@ -204,16 +205,10 @@ def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: s
     return _render(
         "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
         gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
-        slurm_name=slurm_name(plan, job), restarts=cluster.restarts, notice=_notice(job, cluster),
+        slurm_name=slurm_name(plan, job), restarts=cluster.restarts, notice=notice(job, cluster),
         shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
         wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
     )  # fmt: skip
-
-
-def _notice(job: Job, cluster: Cluster) -> int | None:
-    """Seconds before its time limit at which a training is told to save, and to end; at most a quarter of its time."""
-    quarter = int(job.cost["limit_hours"] * 3600 / 4)
-    return min(cluster.restarts.notice, quarter) if job.kind == "train" else None
 
 
 def slurm_name(plan: Plan, job: Job) -> str:
@@ -230,8 +225,8 @@ def array_script(plan: Plan, array: Array, script: str) -> str:
 
 def submit_all(plan: Plan, cluster: Cluster) -> str:
     """One visible line a job, in dependency order, those of an array together."""
-    grouping = grouped(plan.jobs, cluster.arrays)
-    lines = [_submit_line(job, grouping.seats.get(job.id)) for job in grouping.jobs]
+    grouping = _grouped(plan, cluster)
+    lines = [_submit_line(job, grouping.seats.get(job.id), links(job, cluster)) for job in grouping.jobs]
     return _render(
         "submit_all.sh.j2", plan=plan, lines=lines, store=_store(plan), kill_on_invalid_dep=cluster.kill_on_invalid_dep,
         limits=cluster.limits, arrays=cluster.arrays if grouping.arrays else None,
@@ -249,10 +244,15 @@ def plan_page(plan: Plan) -> str:
     return _render("PLAN.md.j2", **content(plan))
 
 
-def _submit_line(job: Job, seat: Seat | None) -> str:
+def _grouped(plan: Plan, cluster: Cluster) -> Grouping:
+    return grouped(plan.jobs, cluster.arrays, [job.id for job in plan.jobs if links(job, cluster) > 1])
+
+
+def _submit_line(job: Job, seat: Seat | None, links: int) -> str:
     after, ended = parents(job)
     words = ["submit", job.id, job.fingerprint]
     words += ["in", seat.array, str(seat.index)] if seat else []
+    words += ["links", str(links)] if links > 1 else []
     steps = job.execution.get("keep")
     words += ["steps", *map(str, steps)] if steps else []
     words += ["after", *after] if after else []

@@ -10,23 +10,29 @@ import subprocess
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from runtime import ledger
 from runtime.status.study import Study
 
 RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 LIVE = (*RUNNING, *PENDING)
 IDS_A_CALL = 5000  # of sacct; far below what one argument of a command may hold
+_LINK = re.compile(r"(?<=\.[0-9a-f]{8})\.\d+$")  # at the end of a job's name, of one of its links
 _ELEMENTS = re.compile(r"(\d+)_\[([0-9,-]+)(?:%\d+)?\]")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What Slurm says of one job: its id (123, or 123_4 for an element of an array), state, reason, and exit code (1:0)."""
+    """What Slurm says of one job: its id (123, or 123_4 for an element of an array), state, reason, and exit code (1:0).
+
+    `links` are the ids of its other links that run or will.
+    """
 
     id: str
     state: str
     reason: str = ""
     exit: str = ""
+    links: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -119,16 +125,25 @@ def _squeue(users: str) -> tuple[list[list[str]] | None, str]:
 
 
 def _ours(study: Study, rows: Iterable[Sequence[str]]) -> dict[str, Seen]:
-    """The newest that squeue knows of each job: by the id in the ledger, or by name, in this store."""
-    by_number = {e.id: e.job for e in study.entries if e.id and _is_planned(study, e.job, e.fingerprint)}
+    """The newest that squeue knows of each job, or that of its links which runs: by the id in the ledger, or by name, in this
+    store."""
+    by_number = {e.id: ledger.job_of(e) for e in study.entries if e.id and _is_planned(study, ledger.job_of(e), e.fingerprint)}
     by_name = {study.slurm_name(job): job["id"] for job in study.jobs}
     found: dict[str, Seen] = {}
+    live: dict[str, list[str]] = {}
     for shown, name, state, reason, comment in rows:
         for number in elements(shown):
-            job = by_number.get(number) or (by_name.get(name) if comment == str(study.store) else None)
-            if job and (job not in found or order(found[job].id) < order(number)):
-                found[job] = Seen(number, state, reason)
-    return found
+            job = by_number.get(number) or (by_name.get(_LINK.sub("", name)) if comment == str(study.store) else None)
+            seen = Seen(number, state, reason)
+            if job and (job not in found or _rank(found[job]) < _rank(seen)):
+                found[job] = seen
+            if job and seen.live:
+                live.setdefault(job, []).append(number)
+    return {job: replace(seen, links=tuple(n for n in live.get(job, ()) if n != seen.id)) for job, seen in found.items()}
+
+
+def _rank(seen: Seen) -> tuple[bool, tuple[int, int]]:
+    return seen.state in RUNNING, order(seen.id)
 
 
 def _is_planned(study: Study, job: str, fingerprint: str) -> bool:

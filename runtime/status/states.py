@@ -44,7 +44,8 @@ class Progress:
 class State:
     """How one job is doing. `id` is Slurm's or the process's, `exit` the exit code, `slurm` Slurm's word for its state.
 
-    `culprit` is the job, however far up, for which this one can never start. What is not known is empty.
+    `culprit` is the job, however far up, for which this one can never start; `links` are the ids of its other links that run or
+    will. What is not known is empty.
     """
 
     job: str
@@ -57,6 +58,7 @@ class State:
     slurm: str = ""
     progress: Progress | None = None
     culprit: str = ""
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _own(study: Study, job: PlannedJob, is_done: bool, seen: Seen | None, blind:
 
 
 def _seen(study: Study, job: PlannedJob, nothing: State, seen: Seen) -> State:
-    base = replace(nothing, id=seen.id, log=_log(study, job, seen.id), slurm=seen.state)
+    base = replace(nothing, id=seen.id, log=_log(study, job, seen.id), slurm=seen.state, links=seen.links)
     if seen.state in slurm.RUNNING:
         return replace(base, state="running", progress=progress_in(study.out(job)))
     if seen.state in slurm.PENDING:
@@ -152,15 +154,16 @@ def _ended(study: Study, job: PlannedJob, base: State) -> State:
         return replace(base, state="truncated", reason=reason, exit=ENDED_EARLY)
     if base.exit == ENDED_EARLY:
         return replace(base, state="truncated", reason="ended early; it goes on from its checkpoint when it is submitted again")
-    if attempt and attempt.exit_code and attempt.fingerprint == job["fingerprint"] and _is_of(attempt.slurm, base.id):
+    same = attempt and attempt.fingerprint == job["fingerprint"] and _is_of(attempt.slurm, study.chain(base.id))
+    if attempt and attempt.exit_code and same:
         reason = ", ".join(filter(None, [base.slurm, attempt.why or f"exit code {attempt.exit_code}"]))
         return replace(base, state="failed", reason=reason, exit=attempt.exit_code)
     return base
 
 
-def _is_of(noted: str | None, number: str) -> bool:
-    """Whether an attempt is that of this id. An element of an array has a raw id of its own, which only the job itself sees."""
-    return noted is None or noted == number or "_" in number
+def _is_of(noted: str | None, numbers: Sequence[str]) -> bool:
+    """Whether an attempt is of one of these ids. An element of an array has a raw id of its own, which only it itself sees."""
+    return noted is None or noted in numbers or any("_" in number for number in numbers)
 
 
 def _code(written: str) -> int | None:

@@ -55,6 +55,11 @@ class Study:
         """The ledger's last entry that has an id, by job and fingerprint."""
         return ledger.latest(self.entries)
 
+    @cached_property
+    def _submitted(self) -> dict[str, ledger.Entry]:
+        """What the ledger says was submitted, by Slurm's ids."""
+        return {entry.id: entry for entry in self.entries if entry.event == "submitted"}
+
     @property
     def ledger_file(self) -> Path:
         """Where the ledger lies."""
@@ -68,6 +73,15 @@ class Study:
     def entry(self, job: PlannedJob) -> ledger.Entry | None:
         """The ledger's last word on a job at its fingerprint."""
         return self.last_entries.get((job["id"], job["fingerprint"]))
+
+    def chain(self, number: str) -> list[str]:
+        """The ids of the links that were submitted with the one of this id, that one included."""
+        found = self._submitted
+        own = {found[number].job: number} if number in found else {"": number}
+        for other, entry in reversed(found.items()):
+            if number in found and ledger.job_of(entry) == ledger.job_of(found[number]):
+                own.setdefault(entry.job, other)
+        return list(own.values())
 
     def out(self, job: PlannedJob) -> Path:
         """The folder of a job's artifact."""

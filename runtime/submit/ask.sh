@@ -86,7 +86,7 @@ ask_about_resources() { # sbatch --test-only for one job of each kind of resourc
     done
     for key in "${keys[@]}"; do
         printf '%s jobs such as %s\n  ask for  %s\n' "${count[$key]}" "${first[$key]}" "$key"
-        if answer=$(sbatch --test-only --chdir="$root" --export=NONE "$here/jobs/${first[$key]}.sh" 2>&1); then
+        if answer=$(sbatch --test-only --chdir="$root" --export=NONE "$here/jobs/${first[$key]%+*}.sh" 2>&1); then
             printf '  taken    %s\n' "${answer#sbatch: }"
         else
             explain "$answer"
@@ -102,6 +102,6 @@ resources() {   # resources JOB: the directives of its script, without its name
     local line found=''
     while IFS= read -r line && [[ $line == '#'* || -z $line ]]; do
         [[ $line != '#SBATCH '* || $line == *--job-name=* ]] || found+=" ${line#\#SBATCH }"
-    done <"$here/jobs/$1.sh"
+    done <"$here/jobs/${1%+*}.sh"
     printf '%s' "${found# }"
 }

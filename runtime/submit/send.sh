@@ -149,12 +149,13 @@ is_stale() {    # is_stale JOB: it waits for a job that failed, or does not wait
 }
 
 sbatch_line() { # sbatch_line JOB...: sets the caller's `command`; reads $name and $dependency; on hold, unless it waits for new jobs
-    local job=$1 script=$here/jobs/$1.sh log=${1/\//.}-%j list=''
+    local job=$1 base=${1%+*} script log list='' link
+    script=$here/jobs/$base.sh log=${base/\//.}-%j link=$(link_of "$job")
     if [[ -n ${array_of[$job]} ]]; then
         script=$here/arrays/${array_of[$job]}.sh log=${array_of[$job]}-%A_%a
         for job; do list+=,${index_of[$job]}; done
     fi
-    command=(sbatch --parsable --job-name="$name" --comment="$store" --chdir="$root" --export="$exported"
+    command=(sbatch --parsable --job-name="$name" --comment="$store" --chdir="$root" --export="$exported${link:+,LETHE_LINK=$link}"
         --output="${store//%/%%}/logs/$study/$log.out")
     [[ -z $list ]] || command+=(--array="$(ranges "${list#,}")${at_once:+%$at_once}")
     [[ -z $dependency ]] || command+=(--dependency="$dependency")

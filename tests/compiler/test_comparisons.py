@@ -126,9 +126,3 @@ def test_a_plan_beyond_its_budget_does_not(budget: dict[str, Any], message: str,
     result = validate(project, cluster=cluster, budget=budget, evaluate={"suites": ["harm"]})
     assert (result.code, len(result.errors)) == (1, 1), result.err
     assert message in result.err, result.err
-
-
-def test_a_time_limit_that_cuts_a_training_is_a_warning(project: Project) -> None:
-    define = {"algorithms": {"sft": {"extends": "sft", "pace": 720}}}
-    (told,) = [warning for warning in plan(project, define=define)["warnings"] if "cuts it" in warning]
-    assert told == "train/gt_sft_sums_base_nano: 20 steps take 4.0 h, and its time limit of 2 h cuts it after 10 (50%)"

@@ -60,8 +60,10 @@ def finish(tree: Tree, job: str) -> None:
 
 
 def note(tree: Tree, event: str, job: str, number: int | str, why: str = "") -> None:
-    """Add a line to the ledger."""
-    ledger.append(ledger.path_of(tree.store, tree.study), event, job, tree.jobs[job]["fingerprint"], number, why)
+    """Add a line to the ledger, of a job or of one of its links."""
+    ledger.append(
+        ledger.path_of(tree.store, tree.study), event, job, tree.jobs[job.partition("+")[0]]["fingerprint"], number, why
+    )
 
 
 def queue(tree: Tree, *rows: tuple[int, str, str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime import attempts, bracket, markers
-from runtime.errors import EndedEarly, InputError, JobError, NoRoom, OutOfMemory
+from runtime.errors import EndedEarly, FailedBefore, InputError, JobError, NoRoom, OutOfMemory
 from runtime.job import Job
 from tests.tree import Tree
 
@@ -137,6 +137,33 @@ def test_slurm_starts_a_job_so_often_and_not_more(tree: Tree, monkeypatch: pytes
     with pytest.raises(JobError, match="generate/first: Slurm has started it 4 times and may 3 times"):
         run(tree, "generate/first")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    run(tree, "generate/first")
+
+
+def test_a_link_goes_on_from_what_the_one_before_left_and_not_where_that_failed(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fingerprint = tree.out("generate/first"), tree.jobs["generate/first"]["fingerprint"]
+    out.mkdir(parents=True)
+    does(monkeypatch, good)
+    attempts.begin(out, "generate/first", fingerprint, {})
+    attempts.end(out, 71, "OutOfMemory: all of it")
+    monkeypatch.setenv("LETHE_LINK", "2/3")
+    with pytest.raises(FailedBefore, match="link 2 of 3 does not start, as the one before failed: OutOfMemory: all") as told:
+        run(tree, "generate/first")
+    assert told.value.exit_code == 71 and attempts.latest(out).number == 1
+    attempts.end(out, 75, "EndedEarly: stopped at step 3 of 9")
+    run(tree, "generate/first")
+    assert attempts.latest(out).number == 2
+
+
+def test_the_first_link_tries_again_what_failed_before(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, fingerprint = tree.out("generate/first"), tree.jobs["generate/first"]["fingerprint"]
+    out.mkdir(parents=True)
+    does(monkeypatch, good)
+    attempts.begin(out, "generate/first", fingerprint, {})
+    attempts.end(out, 70, "a bug, mended since")
+    monkeypatch.setenv("LETHE_LINK", "1/3")
     run(tree, "generate/first")
 
 

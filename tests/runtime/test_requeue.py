@@ -37,6 +37,14 @@ def test_slurm_is_asked_to_queue_the_job_again(scontrol: Path) -> None:
         ({}, ""),
         ({**SLURM, "LETHE_REQUEUE": "no"}, "Slurm does not start it again here (requeue: false); submit_all.sh does"),
         (
+            {**SLURM, "LETHE_REQUEUE": "no", "LETHE_LINK": "1/3"},
+            "link 1 of 3 ends here, and the next goes on from its checkpoint",
+        ),
+        (
+            {**SLURM, "LETHE_REQUEUE": "no", "LETHE_LINK": "3/3"},
+            "Slurm does not start it again here (requeue: false); submit_all.sh does",
+        ),
+        (
             {**SLURM, "SLURM_RESTART_COUNT": "2"},
             "Slurm has started it 3 times, which is all it may; submit_all.sh lets it go on",
         ),

@@ -35,7 +35,10 @@ class Grown:
 
 
 def grown(folder: str, seed: int, stages: int = 4) -> Grown:
-    """A few stages of jobs, some of them arrays; a job waits for jobs of stages before, an element perhaps for its like."""
+    """A few stages of jobs, some of them arrays, or chains of links.
+
+    A job waits for jobs of stages before, an element perhaps for its like.
+    """
     lot = random.Random(seed)
     tree, cluster = Tree(Path(folder) / "root", executor="slurm"), Cluster.make(Path(folder) / "slurm")
     found, before, arrays = Grown(tree, cluster), list[str](), list[list[str]]()
@@ -45,11 +48,15 @@ def grown(folder: str, seed: int, stages: int = 4) -> Grown:
         like = lot.choice(arrays) if arrays and lot.random() < 0.6 else []
         like = [] if set(like) & {*after, *ended} else like
         jobs = [f"train/{stage}.{number}" for number in range(len(like) or lot.randint(1, 3))]
+        links = 1 if like else lot.choice([1, 1, 2, 3])
         for job, own in zip(jobs, like or [None] * len(jobs), strict=True):
             parents = [*after, own] if own else after
-            tree.add(job, after=parents, ended=ended)
-            found.waits[job] = dict.fromkeys(parents, "afterok") | dict.fromkeys(ended, "afterany")
-        if len(jobs) > 1 and lot.random() < 0.7:
+            tree.add(job, after=parents, ended=ended, links=links)
+            chain = [*(f"{job}+{number}" for number in range(1, links)), job]
+            for link, last in zip(chain, [None, *chain], strict=False):
+                others = [*ended, last] if last else ended
+                found.waits[link] = dict.fromkeys(parents, "afterok") | dict.fromkeys(others, "afterany")
+        if links == 1 and len(jobs) > 1 and lot.random() < 0.7:
             tree.array(f"train{stage}", dict(enumerate(jobs)))
             arrays.append(jobs)
         before += jobs
@@ -60,11 +67,17 @@ def grown(folder: str, seed: int, stages: int = 4) -> Grown:
 def check(found: Grown, seed: object) -> None:
     """Each job is there once, on nothing but its parents, and the ledger knows it."""
     jobs = list(found.cluster.queue.jobs.values())
-    names = {job.id: "/".join(Path(job.script).parts[-2:]).removesuffix(".sh") for job in jobs}
-    assert Counter(names.values()) == dict.fromkeys(found.tree.jobs, 1), seed
+    names = {job.id: "/".join(Path(job.script).parts[-2:]).removesuffix(".sh") + link_of(job.name) for job in jobs}
+    assert Counter(names.values()) == dict.fromkeys(found.waits, 1), seed
     assert {names[job.id]: {names[p]: how for p, how in job.waits.items()} for job in jobs} == found.waits, seed
     assert not any(job.held for job in jobs), seed
-    assert {job for event, job in found.tree.events() if event == "submitted"} == set(found.tree.jobs), seed
+    assert {job for event, job in found.tree.events() if event == "submitted"} == set(found.waits), seed
+
+
+def link_of(name: str) -> str:
+    """As in +1, where a name in Slurm is that of a link before a job's last."""
+    last = name.rpartition(".")[2]
+    return f"+{last}" if len(last) == 1 else ""
 
 
 def killed_at(seed: int, step: int) -> bool:
