@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+ALWAYS = "Nodes=ALL DefMemPerCPU=2000 State=UP"
+KNOBS = {  # jobs in main take the nodes of those in scavenge, which are queued again
+    "SLURM_LOCAL_PARTITIONS": f"PartitionName=main Default=YES MaxTime=12:00:00 DefaultTime=1:00:00 PriorityTier=2 {ALWAYS}\n"
+    f"PartitionName=long MaxTime=48:00:00 DefaultTime=1:00:00 PriorityTier=2 {ALWAYS}\n"
+    f"PartitionName=scavenge MaxTime=48:00:00 PriorityTier=1 {ALWAYS}",
+    "SLURM_LOCAL_EXTRA": "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE",
+}
 PRIVATE = Path(os.environ.get("SLURM_LOCAL_ROOT", "/var/lib/slurm-local"))
 
 
@@ -32,7 +39,9 @@ def _private() -> Iterator[Mapping[str, str]]:
     """Start tests/slurm/start-slurm.sh's cluster; stop it afterwards unless it ran before, remove what was not there."""
     environment = {"SLURM_CONF": str(PRIVATE / "etc/slurm.conf")}
     there, running = PRIVATE.exists(), _answers(environment)
-    started = subprocess.run([HERE / "start-slurm.sh"], capture_output=True, text=True, check=False)
+    started = subprocess.run(
+        [HERE / "start-slurm.sh"], env={**KNOBS, **os.environ}, capture_output=True, text=True, check=False
+    )
     assert started.returncode == 0, started.stderr
     yield environment
     if not running:
