@@ -1,14 +1,19 @@
-"""How tests are shared out to several processes: those of a module go together, and so do all that need the one Slurm."""
+"""How tests are shared out (`-n 2 --dist loadscope`): by modules, and all that need the one Slurm to one process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the mark
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    for item in items:
-        name = "slurm" if "slurm" in getattr(item, "fixturenames", ()) else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(name))
+class Scheduling(LoadScopeScheduling):
+    """As xdist's own, but for Slurm. (Its `xdist_group` marks are without effect since pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "slurm" if nodeid.startswith("tests/slurm/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """What xdist asks for who gets which test."""
+    return Scheduling(config, log)

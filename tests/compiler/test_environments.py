@@ -133,7 +133,6 @@ CONFLICTS = [
     ("verl==0.9.1\nhydra-core==1.4.0rc3\n", "hydra-core 1.4.0rc3 does not live with verl 0.9.1"),
     ("hydra-core==1.3.8\nantlr4-python3-runtime==4.11.0\n", "antlr4-python3-runtime 4.11.0 does not live with hydra-core"),
     ("omegaconf==2.3.1\nantlr4-python3-runtime==4.13.2\n", "antlr4-python3-runtime 4.13.2 does not live with omegaconf"),
-    ("lm-eval==0.4.13\nmath-verify==0.9.0\nantlr4-python3-runtime==4.9.3\n", "antlr4-python3-runtime 4.9.3 does not"),
     ("gem-llm==0.1.0\nhydra-core==1.3.8\nmath-verify==0.3.3\n", "math-verify 0.3.3 does not live with gem-llm"),
     ("verl==0.9.1\ntransformers==5.17.0\n", "transformers 5.17.0 does not live with verl 0.9.1"),
     ("verl==0.9.1\nvllm==0.31.0\n", "vllm 0.31.0 does not live with verl 0.9.1"),
@@ -220,7 +219,7 @@ def test_a_cluster_adds_to_what_its_environment_provides_and_takes_away(placed: 
 def real(tmp_path: Path, cluster: str, extra: str = "") -> Result:
     """Validate a study of the real catalog whose GRPO trains with flash-attention, on a cluster that extends mila."""
     spec = tmp_path / "specs/study.yaml"
-    spec.parent.mkdir()
+    spec.parent.mkdir(parents=True)
     (spec.parent / "catalog").symlink_to(REPOSITORY / "specs/catalog")
     spec.write_text(f"""\
 study: attending
@@ -246,6 +245,15 @@ def test_flash_attention_needs_an_environment_that_has_it(tmp_path: Path) -> Non
 
 def test_a_site_with_its_own_build_of_it_says_so(tmp_path: Path) -> None:
     assert real(tmp_path, "mila", ", environments: {verl: {provides: [flash_attn]}}").code == 0
+
+
+def test_tasks_that_parse_latex_need_an_environment_with_the_parser(tmp_path: Path) -> None:
+    tasks = "forgetting: {extends: forgetting, settings: {tasks: {minerva_math: 'math_verify,none'}}"
+    asked = ", environments: {verl: {provides: [flash_attn]}%s}}\n  suites:\n    " + tasks
+    found = real(tmp_path, "mila", asked % ", eval: {without: [latex]}")
+    (error,) = found.errors
+    assert "needs latex, which environment 'trl-eval' does not provide" in error
+    assert real(tmp_path / "elsewhere", "mila", asked % "").code == 0
 
 
 def test_a_place_without_network_warns_of_what_fetches(tmp_path: Path) -> None:
