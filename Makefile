@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine (Debian, Python 3.11, git, make):
 #   make demo    compile, run and report the miniature study, really trained, on this machine's CPU
 #   make test    every test, on a private Slurm of its own where it can be had
+# And one more: make demo-unlearning, the miniature of unlearning with all its methods.
 
 PYTHON ?= python3.11
 SPEC ?= specs/micro.yaml
@@ -10,12 +11,15 @@ VERL := .venv-verl
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types lock locks clean
+.PHONY: demo demo-unlearning test check lint types lock locks clean
 
 demo: $(STAMP)
 	@$(BIN)/lethe compile $(SPEC)
 	@bash generated/submit_all.sh $(STUDY)
 	@$(BIN)/lethe report $(SPEC)
+
+demo-unlearning: SPEC = specs/micro_unlearning.yaml
+demo-unlearning: demo
 
 test: $(STAMP) $(VERL)/.installed
 	$(BIN)/python -m pytest -m "not slow" --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95

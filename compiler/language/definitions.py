@@ -325,6 +325,8 @@ class Suite(Strict):
     """Which of a training's checkpoints; default: what the study says."""
     reference: bool = False
     """Whether it needs the scores of the domain's reference start."""
+    before: bool = False
+    """Whether it needs the scores of the model that the cell begins from."""
     sizes: dict[Name, TaskSize] = Field(default={})
     """What its tasks ask of a checkpoint, where the tasks themselves say so; too much is told."""
     hours: Hours | None = None
@@ -333,7 +335,7 @@ class Suite(Strict):
     """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
 
 
-Capability = Literal["gpu", "network", "flash_attn"]
+Capability = Literal["gpu", "network", "flash_attn", "latex"]
 Python = Annotated[str, Field(pattern=r"^3\.[0-9]+$")]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 
