@@ -15,12 +15,15 @@ SHARED := -n 2 --dist loadscope
 install = for try in 1 2 3; do $(1)/python -m pip install --quiet --disable-pip-version-check $(2) && break; \
     test $$try -lt 3 || exit 1; echo "lethe: that failed; trying again"; sleep 10; done
 
-.PHONY: demo test check lint types lock locks clean
+.PHONY: demo demo-unlearning test check lint types lock locks clean
 
 demo: $(STAMP)
 	@$(BIN)/lethe compile $(SPEC)
 	@bash generated/submit_all.sh $(STUDY)
 	@$(BIN)/lethe report $(SPEC)
+
+demo-unlearning: SPEC = specs/micro_unlearning.yaml
+demo-unlearning: demo
 
 test: export OMP_NUM_THREADS := 1
 test: $(STAMP) $(VERL)/.installed

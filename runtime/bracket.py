@@ -25,11 +25,12 @@ from runtime.manifest import manifest
 
 # What an artifact's folder must hold: of each group, at least one of the patterns.
 CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "dataset.rows": (("train.jsonl",), ("eval.jsonl",)),
+    "dataset.rows": (("train.jsonl",), ("eval.jsonl", "rows.json")),
     "dataset.sft": (("data.jsonl", "train.parquet"),),
     "dataset.preference": (("data.jsonl", "train.parquet"),),
     "dataset.rl": (("data.jsonl", "train.parquet"),),
     "dataset.privileged": (("data.jsonl", "train.parquet"),),
+    "dataset.unlearning": (("forget.jsonl",), ("unlearning.json",)),
     "traces": (("traces.jsonl",),),
     "checkpoint.hf": (("config.json",), ("*.safetensors", "*.bin")),
     "checkpoint.adapter": (("adapter_config.json",), ("adapter_model.safetensors",)),

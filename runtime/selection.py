@@ -29,8 +29,8 @@ class Dropped(Exception):
 
 
 def supervised(rows: Iterable[Row]) -> Selection:
-    """Ground truth: each row's `solution` becomes the completion."""
-    return _select(rows, _solution)
+    """Ground truth: each row's `solution` becomes the completion; of a row that is a text, the text is all there is."""
+    return _select(rows, lambda row: [{"id": row["id"], "text": row["text"]}] if "text" in row else _solution(row))
 
 
 def first_correct(traces: Iterable[Row]) -> Selection:

@@ -30,6 +30,8 @@ def _own(cell: PlannedCell) -> Iterator[Mark]:
     yield from (("suite", suite) for suite in cell.after)
     if cell.points:
         yield "checkpoints", "along the way"
+    if cell.relearned:
+        yield "checkpoints", "relearned"
 
 
 def _by_job(compiled: Compiled) -> dict[str, frozenset[Mark]]:

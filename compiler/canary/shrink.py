@@ -59,7 +59,12 @@ def _execution(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def small(read: Spec) -> Spec:
     """The spec of the canary: a name of its own, no promise about numbers, and checkpoints that two steps leave."""
     study, catalog = read.study, read.catalog
-    evaluate = study.evaluate.model_copy(update={"checkpoints": _first(study.evaluate.checkpoints)})
+    relearn = study.evaluate.relearn
+    few = {
+        "checkpoints": _first(study.evaluate.checkpoints),
+        "relearn": relearn and relearn.model_copy(update={"steps": [1]}),
+    }
+    evaluate = study.evaluate.model_copy(update=few)
     changed = study.model_copy(
         update={
             "study": study.its_canary, "canary": False, "about": f"Canary of {study.study}: {study.about}", "match": [],

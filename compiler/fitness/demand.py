@@ -16,10 +16,10 @@ from compiler.fitness.models import Model
 from compiler.plan.plan import Job
 
 PROCESS = 2.5 * GB  # a Python process with torch and a CUDA context, on the host; measured ones have 2 to 3 GB
-REPLICATED = (
-    "trl",
-)  # backends that hold all of the training's state on every GPU unless told `sharding`; the others divide it
-REFERRING = ("dpo", "npo", "alternate_dpo", "undial", "rmu")  # trainers that compare with a frozen or averaged copy
+REPLICATED = ("native", "trl")  # backends that hold all of a training's state on every GPU unless told `sharding`
+REFERRING = ("dpo", "undial")  # trainers that compare with a frozen or averaged copy, whatever their settings
+SUMMED = ("npo", "alternate_dpo")  # those that do where `reference: model` tells them not to compute its sums before
+AGAINST_START = ("kl", "kl_answer", "embed_diff")  # losses on the retain set that compare with one, in any trainer
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def _state(job: Job, model: Model) -> _State:
 def _refers(job: Job) -> bool:
     if job.what == "sdft":
         return bool(job.settings.get("teacher") != "student")  # else the student is its own
-    return job.what in REFERRING or (job.what == "grpo" and job.settings.get("kl_coef", 0) > 0)
+    if job.what in SUMMED and job.execution.get("reference") == "model":
+        return True
+    against = job.settings.get("retain_loss") in AGAINST_START and job.settings.get("alpha", 1) > 0
+    return job.what in REFERRING or against or (job.what == "grpo" and job.settings.get("kl_coef", 0) > 0)
 
 
 def _passing(job: Job, model: Model, sharded: bool) -> dict[str, float]:

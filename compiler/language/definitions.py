@@ -325,6 +325,8 @@ class Suite(Strict):
     """Which of a training's checkpoints; default: what the study says."""
     reference: bool = False
     """Whether it needs the scores of the domain's reference start."""
+    before: bool = False
+    """Whether it needs the scores of the model that the cell begins from."""
     sizes: dict[Name, TaskSize] = Field(default={})
     """What its tasks ask of a checkpoint, where the tasks themselves say so; too much is told."""
     hours: Hours | None = None

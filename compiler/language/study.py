@@ -185,6 +185,21 @@ class Spaced(Strict):
 Checkpoints = Literal["final", "all"] | Spaced
 
 
+class Relearn(Strict):
+    """One further training of every cell's last checkpoint, on what the cell was to forget: how soon is it back?"""
+
+    algorithm: Annotated[Name, Refers("algorithms")]
+    """An algorithm of the catalog."""
+    dataset: Annotated[Name, Refers("datasets")]
+    """A dataset of the catalog, made from the cell's domain."""
+    steps: Annotated[list[Positive], Field(min_length=1), Once()]
+    """After which of its steps it is measured; it takes as many as the last of them."""
+    settings: dict[str, Any] = Field(default={})
+    """Settings of the algorithm, on top of its own and of the domain's; no axis and no rule changes them."""
+    suites: Annotated[Names, Refers("suites")] | None = None
+    """Suites of the catalog; default: those of the study."""
+
+
 class Evaluation(Strict):
     """What every cell is measured on, after training and (its start, once) before."""
 
@@ -194,6 +209,9 @@ class Evaluation(Strict):
     """Which of a training's checkpoints; a suite may say its own."""
     after: Literal["last", "each"] = "last"
     """In a sequence of domains: only at its end, or after each of them (what became of the earlier ones?)."""
+    relearn: Relearn | None = None
+    """Whether what was forgotten comes back in a further training, and after how many steps; the reference start's is the
+    curve to compare with."""
     baselines: bool = True
     """Whether the starts are measured, too. Without them no change can be told."""
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -25,6 +25,7 @@ from compiler.lower.cost import whole_cost
 from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
 from compiler.lower.measuring import measure
 from compiler.lower.preflight import in_environments
+from compiler.lower.relearning import Relearned, relearn
 from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
@@ -47,8 +48,9 @@ def lower(
     workshop = Workshop(study.cluster, cluster, asked, study.tracking, catalog.trees["clusters", study.cluster], amendments)
     context = Context(study, tree, catalog, expansion.places, workshop)
     chains = _chains(context, expansion)
-    cells = tuple(measure(context, chain) for chain in chains)
-    report(context, cells)
+    again = {chain.cell.id: relearn(context, chain) for chain in chains}
+    cells = tuple(_whole(measure(context, chain), again[chain.cell.id]) for chain in chains)
+    report(context, cells, again)
     workshop.finish()
     jobs = in_order(in_environments(context), tree.at(()))
     if workshop.wrong:
@@ -87,6 +89,11 @@ def _chains(context: Context, expansion: Expansion) -> list[Chain]:
     if len(chains) < len(expansion.cells):
         raise SpecError(context.workshop.wrong)
     return chains
+
+
+def _whole(cell: PlannedCell, again: Relearned | None) -> PlannedCell:
+    """A measured cell with its relearning."""
+    return cell if again is None else replace(cell, relearned=again.own)
 
 
 def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -> Made | None:

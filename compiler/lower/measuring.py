@@ -9,6 +9,7 @@ from typing import Any
 from compiler.cells.cell import Cell
 from compiler.diagnostics import Position, spec_error
 from compiler.language.definitions import Point, Suite
+from compiler.language.source import PathKey
 from compiler.language.study import Checkpoints, Spaced
 from compiler.lower.context import Column, Context
 from compiler.lower.recipes import sources
@@ -26,11 +27,24 @@ class Measured:
     step: int | None
 
 
-def columns(context: Context, cell: Cell) -> list[Column]:
-    """Everything that a cell is measured on."""
+@dataclass(frozen=True)
+class Begun:
+    """The model that a cell begins from, and the name of what it is measured by."""
+
+    model: Job
+    name: str
+
+
+def begun(chain: Chain) -> Begun:
+    """What a cell begins from."""
+    return Begun(chain.start, f"{chain.cell.start}_{chain.cell.scale}")
+
+
+def columns(context: Context, cell: Cell, suites: Sequence[str], named: PathKey = ("evaluate", "suites")) -> list[Column]:
+    """What suites, which the study names at `named`, measure of a cell."""
     found = []
-    for number, name in enumerate(context.study.evaluate.suites):
-        asked = context.tree.at(("evaluate", "suites", number))
+    for number, name in enumerate(suites):
+        asked = context.tree.at((*named, number))
         suite = context.catalog.get(Suite, name, asked)
         if suite.domains == "cell":
             own = _measured_domains(context, cell, suite.source)
@@ -58,13 +72,12 @@ def _measured_domains(context: Context, cell: Cell, source: str | None) -> list[
 
 def measure(context: Context, chain: Chain) -> PlannedCell:
     """Every evaluation of one cell: of its start, of its last checkpoint, and along the way."""
-    cell, own = chain.cell, columns(context, chain.cell)
+    cell, own = chain.cell, columns(context, chain.cell, context.study.evaluate.suites)
     last = readable(context, chain.trainings[-1], None)
-    before = {}
+    before, first = {}, begun(chain)
     if context.study.evaluate.baselines:
-        at_start = f"{cell.start}_{cell.scale}"
-        before = {column.name: evaluate(context, column, chain.start, at_start, None, cell.scale).id for column in own}
-    after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale).id for column in own}
+        before = {column.name: evaluate(context, column, first.model, first.name, None, cell.scale).id for column in own}
+    after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale, first).id for column in own}
     points = tuple(_points(context, chain, own))
     trained = tuple(trained_domains(context, cell.domain))
     return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points)
@@ -82,17 +95,17 @@ def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[P
             for step in (*_steps(context, policy, training, column.asked), *(() if final else (None,))):
                 wanted.setdefault((number, step), (Measured(training, step), []))[1].append(column)
     for (number, step), (measured, there) in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or 10**12)):
-        yield _point(context, chain.cell, number, step, measured, there)
+        yield _point(context, chain, number, step, measured, there)
 
 
 def _point(
-    context: Context, cell: Cell, number: int, step: int | None, measured: Measured, there: Sequence[Column]
+    context: Context, chain: Chain, number: int, step: int | None, measured: Measured, there: Sequence[Column]
 ) -> PlannedPoint:
-    training = measured.training
+    training, cell = measured.training, chain.cell
     source, stage = training.step.source.name, training.step.stage.algorithm
     model = readable(context, training, step)
     label = f"{number + 1}_{stage}" + ("" if step is None else f".step{step}")
-    jobs = {c.name: evaluate(context, c, model, f"{cell.id}.{label}", cell.labels, cell.scale).id for c in there}
+    jobs = {c.name: evaluate(context, c, model, f"{cell.id}.{label}", cell.labels, cell.scale, begun(chain)).id for c in there}
     turn = f", round {training.step.round + 1}" if training.step.stage.repeat > 1 else ""
     shown = f"{stage} on {source}{turn}" + ("" if step is None else f", step {step}")
     return PlannedPoint(shown, source, step, model.id, jobs)
@@ -134,9 +147,10 @@ def _log_spaced(steps: Sequence[int], many: int) -> list[int]:
 
 def evaluate(
     context: Context, column: Column, model: Job, name: str, cell: Mapping[str, str] | None, scale: str,
-    compared: bool = True,
+    first: Begun | None = None, compared: bool = True,
 ) -> Job:  # fmt: skip
-    """One suite on one checkpoint, with the scores of the reference start where the suite compares with it."""
+    """One suite on one checkpoint, with the scores of the models that the suite compares with: the reference start, and what
+    the cell began from (`first`)."""
     suite, found = column.suite, column.found
     if column.own is not None:
         inputs, domains = {column.own: rows(context, column.own, column.asked)}, [column.own]
@@ -144,15 +158,33 @@ def evaluate(
         domains = list(found.domains)
         inputs = listed_rows(context, "suites", suite, ("domains",), domains)
     reference = _reference(context, column, model, scale) if found.reference and compared else {}
+    start_scores = _start_scores(context, column, model, scale, first) if found.before else {}
     what = "evaluate_unlearning" if "metrics" in found.settings else "evaluate"
     return context.workshop.make(
         Request(
             id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=what,
             settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
-            resources=found.resources, inputs={"model": model, **inputs, **reference}, cell=cell, whose=f"suite {suite}",
-            asked=column.asked, given={"suite": column.name, "tasks": [_task(context, domain) for domain in domains]},
+            resources=found.resources, inputs={"model": model, **inputs, **reference, **start_scores}, cell=cell,
+            whose=f"suite {suite}", asked=column.asked,
+            given={
+                "suite": column.name, "tasks": [_task(context, domain) for domain in domains],
+                "reference": _whence(reference, found.reference), "start": _whence(start_scores, found.before),
+            },
         )
     )  # fmt: skip
+
+
+def _whence(scores: Mapping[str, Job], compares: bool) -> str:
+    """Where scores to compare with come from: an input, the evaluation itself (what it measures is what others are compared
+    with), or nowhere, since the suite compares with none."""
+    return "scores" if scores else "self" if compares else "none"
+
+
+def _start_scores(context: Context, column: Column, model: Job, scale: str, first: Begun | None) -> dict[str, Job]:
+    """The scores of what the cell began from; that itself, and a reference, are compared with no start."""
+    if first is None or first.model.fingerprint == model.fingerprint:
+        return {}
+    return {"start": evaluate(context, column, first.model, first.name, None, scale)}
 
 
 def _reference(context: Context, column: Column, model: Job, scale: str) -> dict[str, Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,19 +90,33 @@ def _trained_cell(name: str, scale: str, made: Trained) -> Cell:
 
 def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, done: Sequence[Training]) -> Training:
     """One step, from the checkpoint that it names of the step before, or from the start."""
-    stage = step.stage
-    at = context.catalog.at("methods", cell.method, (*step.path, "algorithm"))
+    model = _from(context, cell, step, done) if done else begun
+    models = Models(begun, model, done[-1].data.traces if done and step.round else {})
+    places = partial(_place, context, cell, step)
+    return one_training(context, cell, step, name, models, partial(_settings, context, cell, step), places, cell.labels)
+
+
+def _place(context: Context, cell: Cell, step: Step, field: str) -> Position:
+    return context.catalog.at("methods", cell.method, (*step.path, field))
+
+
+def one_training(
+    context: Context, cell: Cell, step: Step, name: str, models: Models,
+    layered: Callable[[Part], Tree], place: Callable[[str], Position], labels: Mapping[str, str] | None,
+) -> Training:  # fmt: skip
+    """A training of a stage's algorithm on its dataset, from `models.previous`.
+
+    `layered` gives its settings, `place` says where the stage's fields stand; `labels` are the axes of the cell that it is for.
+    """
+    stage, at, data_at, model = step.stage, place("algorithm"), place("dataset"), models.previous
     algorithm = context.catalog.get(Algorithm, stage.algorithm, at)
     what = algorithm.trainer or stage.algorithm
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
     if is_own(algorithm.backend):
         context.warn_unless_known("algorithms", what, "algorithm")
-    model = _from(context, cell, step, done) if done else begun
-    data_at = context.catalog.at("methods", cell.method, (*step.path, "dataset"))
-    before = done[-1].data.traces if done and step.round else {}
-    data = dataset(context, cell, step, Models(begun, model, before), part, data_at)
-    settings = _settings(context, cell, step, part)
-    taught = _teacher(context, cell, step, part, settings)
+    data = dataset(context, cell, step, models, part, data_at)
+    settings = layered(part)
+    taught = _teacher(context, step, part, settings, place("teacher"))
     execution = context.below("algorithms", stage.algorithm, ("execution",))
     resources = context.workshop.cluster.resources.get(algorithm.resources)
     pace = paced(stage.algorithm, algorithm, cell.scale, resources)
@@ -110,7 +124,7 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     job = context.workshop.make(
         Request(
             id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
-            resources=algorithm.resources, inputs={"start": model, "data": data.job, **taught}, cell=cell.labels,
+            resources=algorithm.resources, inputs={"start": model, "data": data.job, **taught}, cell=labels,
             whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
             given={**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)}, cost=cost,
         )
@@ -118,9 +132,9 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
 
 
-def _teacher(context: Context, cell: Cell, step: Step, part: Part, settings: Tree) -> dict[str, Job]:
+def _teacher(context: Context, step: Step, part: Part, settings: Tree, at: Position) -> dict[str, Job]:
     """The input `teacher`, for an algorithm that learns from another model: what the stage names, or a setting on top of it."""
-    named, at = step.stage.teacher, context.catalog.at("methods", cell.method, (*step.path, "teacher"))
+    named = step.stage.teacher
     if TEACHER not in part.takes("settings"):
         if named is not None:
             context.wrong(at, f"algorithm '{step.stage.algorithm}' learns from no other model", "leave teacher out")
@@ -219,7 +233,7 @@ def _layered(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     """An algorithm's settings, then the domain's, the method's, the adapter's, the axes' and the rules', in that order."""
     name = step.stage.algorithm
     settings = context.below("algorithms", name, ("settings",))
-    for layer in _domain_settings(context, step.source, name):
+    for layer in domain_settings(context, step.source, name):
         settings = merged(settings, layer)
     if step.stage.settings:
         own = context.below("methods", cell.method, (*step.path, "settings")).labelled(f"method {cell.method}")
@@ -231,7 +245,7 @@ def _layered(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     return settings
 
 
-def _domain_settings(context: Context, source: Source, algorithm: str) -> list[Tree]:
+def domain_settings(context: Context, source: Source, algorithm: str) -> list[Tree]:
     """What a domain sets of an algorithm; a mix has what its parts agree on, and must say the rest itself."""
     own = context.below("domains", source.domain, ("algorithms", algorithm)).labelled(f"domain {source.domain}")
     if source.plain:

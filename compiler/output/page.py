@@ -17,7 +17,7 @@ def content(plan: Plan) -> dict[str, Any]:
     kinds = [_kind_row(kind, [job for job in plan.jobs if job.kind == kind]) for kind in _kinds(plan)]
     suites = list(dict.fromkeys(suite for cell in plan.cells for suite in cell.after))
     tables = _tables(plan)
-    points = sum(len(cell.points) for cell in plan.cells)
+    points = sum(len(cell.points) + len(cell.relearned) for cell in plan.cells)
     stored = sum(float(job.cost["storage"] or 0) for job in plan.jobs)
     return {
         "plan": plan, "kinds": kinds, "gpu_hours": sum(map(_worst, plan.jobs)), "expected": sum(map(_expected, plan.jobs)),

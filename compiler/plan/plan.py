@@ -94,7 +94,8 @@ class PlannedPoint:
 class PlannedCell:
     """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job.
 
-    `trained` names the domains whose rows it saw.
+    `trained` names the domains whose rows it saw. `relearned` are checkpoints of the further training that shows how soon what
+    was forgotten is back.
     """
 
     id: str
@@ -104,6 +105,7 @@ class PlannedCell:
     after: Mapping[str, str]
     trained: tuple[str, ...] = ()
     points: tuple[PlannedPoint, ...] = ()
+    relearned: tuple[PlannedPoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,8 @@ def _job(found: dict[str, Any]) -> Job:
 
 
 def _planned_cell(found: dict[str, Any]) -> PlannedCell:
-    points = tuple(PlannedPoint(**point) for point in found.pop("points"))
-    return PlannedCell(**{**found, "trained": tuple(found["trained"])}, points=points)
+    points, relearned = (tuple(PlannedPoint(**point) for point in found.pop(name, ())) for name in ("points", "relearned"))
+    return PlannedCell(**{**found, "trained": tuple(found["trained"])}, points=points, relearned=relearned)
 
 
 def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:

@@ -36,8 +36,8 @@ def needs(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[str, set[st
 
 
 def evaluations(cell: PlannedCell) -> list[str]:
-    """The jobs that measure a cell: its start, its last checkpoint, and those along the way."""
-    along = [job for point in cell.points for job in point.after.values()]
+    """The jobs that measure a cell: its start, its last checkpoint, those along the way, and those of its relearning."""
+    along = [job for point in (*cell.points, *cell.relearned) for job in point.after.values()]
     return [*cell.before.values(), *cell.after.values(), *along]
 
 

@@ -99,7 +99,7 @@ def members(plan: Plan) -> dict[str, tuple[str, ...]]:
     whole, by_id = graph(plan.jobs), {job.id: job for job in plan.jobs}
     found: dict[str, dict[str, None]] = {}
     for cell in plan.cells:
-        made = {cell.train, *(point.checkpoint for point in cell.points)}
+        made = {cell.train, *(point.checkpoint for point in (*cell.points, *cell.relearned))}
         for job in made.union(*(nx.ancestors(whole, end) for end in made)):
             if by_id[job].cell is not None or by_id[job].kind in TRAINING:
                 found.setdefault(job, {})[cell.id] = None
@@ -110,4 +110,4 @@ def members(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 def evaluations(cell: PlannedCell) -> list[str]:
     """The jobs that measure a cell's checkpoints, the final one first."""
-    return [*cell.after.values(), *(job for point in cell.points for job in point.after.values())]
+    return [*cell.after.values(), *(job for point in (*cell.points, *cell.relearned) for job in point.after.values())]

@@ -1,7 +1,7 @@
 """Job `build`: what a stage trains on, from a domain's rows and, where the method wants sampled answers, from traces.
 
 Inputs: `rows` (dataset.rows) or `traces`, and for `truth_vs_own` where wanted `traces_before`, the answers of the round before.
-Writes `data.jsonl`, or for VeRL `train.parquet` in VeRL's columns.
+Writes `data.jsonl`, or for VeRL `train.parquet` in VeRL's columns; a dataset.unlearning has files of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import selection
+from runtime.benchmarks import pairs
 from runtime.datasets import write_dataset
 from runtime.errors import JobError
 from runtime.job import Job
@@ -40,6 +41,8 @@ RULES: Mapping[tuple[str, str], tuple[str, Rule]] = {
 def run(job: Job) -> Mapping[str, Any]:
     """Write the dataset. Raises JobError when no row is left, with the reasons for which questions were dropped."""
     config = job.config
+    if config["type"] == "dataset.unlearning":
+        return pairs.build(job)
     source, rule = find_rule(config["type"], config["keep"])
     questions = _read(job, source)
     selected = selection.limited(rule(questions, config), config["limit"], config["seed"])

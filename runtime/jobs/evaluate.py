@@ -19,7 +19,11 @@ BATCH = 512  # where the engine makes its own batches, it is not read
 
 
 def run(job: Job) -> Mapping[str, Any]:
-    """Write scores.json and items.jsonl; the facts are each task's accuracy."""
+    """Write scores.json and items.jsonl; the facts are each task's accuracy, or each metric's value (runtime/metrics/)."""
+    if "metrics" in job.config:
+        from runtime.metrics import run as unlearning
+
+        return unlearning.run(job)
     tasks = job.config["tasks"]
     check_engine(job)
     _check_inputs(job)

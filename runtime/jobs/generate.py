@@ -1,10 +1,14 @@
-"""Job `generate`: a model's answers to a domain's training prompts, sampled and graded; failures are kept too."""
+"""Job `generate`: a model's answers to a domain's training prompts, sampled and graded; failures are kept too.
+
+Where an `instruction` asks for other answers than the right one, nothing is graded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runtime.benchmarks import alternates
 from runtime.engines import check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
@@ -23,6 +27,8 @@ def run(job: Job) -> Mapping[str, Any]:
     The facts: the share of samples that pass, of prompts with any that does, of samples cut off at `max_new_tokens`.
     """
     config = job.config
+    if "instruction" in config:
+        return alternates.generate(job)
     check_engine(job)
     find_grader(config["grader"])
     rows = read_split(job.inputs["rows"].path, "train")[: config["prompts"]]

@@ -1,10 +1,12 @@
-"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, `seed`, and how many: `train`, `eval`."""
+"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, and whatever else its source asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from runtime import benchmarks
+from runtime.benchmarks.sets import write_sets
 from runtime.domains import make_rows
 from runtime.errors import JobError
 from runtime.job import Job
@@ -12,8 +14,10 @@ from runtime.rows import write_rows
 
 
 def run(job: Job) -> Mapping[str, Any]:
-    """Write train.jsonl and eval.jsonl; raises JobError if a prompt stands in both."""
+    """Write train.jsonl and eval.jsonl; raises JobError if a prompt stands in both. What is unlearned has more sets."""
     config = job.config
+    if config["source"] in benchmarks.SOURCES:
+        return write_sets(job, config["source"], benchmarks.SOURCES[config["source"]](config))
     train, evaluation = make_rows(config["source"], config["train"], config["eval"], config["seed"])
     shared = {row["prompt"] for row in train} & {row["prompt"] for row in evaluation}
     if shared:

@@ -1,4 +1,4 @@
-"""Job `train`: one stage of a method, by TRL's trainer of its algorithm, from a start model to a `checkpoint.hf`.
+"""Job `train`: one stage of a method, by the trainer of its algorithm, from a start model to a `checkpoint.hf`.
 
 Inputs: `start` (checkpoint.hf), `data` (the dataset that the algorithm wants), and for distillation `teacher` (checkpoint.hf).
 With an adapter it makes a `checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to
@@ -30,21 +30,25 @@ from runtime.train.keep import Keeper
 from runtime.train.order import Order
 from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
+from runtime.train.unlearn.settings import OWN as UNLEARNING
+from runtime.train.unlearn.settings import parse_unlearning
 from runtime.train.watch import Watch
 from runtime.train.whole import Weights, broken_weight, is_divided, whole_weights
 
 ALGORITHMS: Mapping[str, str] = {
-    name: f"runtime.train.{name}" for name in ("sft", "dpo", "grpo", "sdft", "distill", "pi_distill")
+    **{name: f"runtime.train.{name}" for name in ("sft", "dpo", "grpo", "sdft", "distill", "pi_distill")},
+    **dict.fromkeys(UNLEARNING, "runtime.train.unlearn.trainer"),
 }
 
 # Of these the last logged value is a fact of the job. A share of groups without spread near 1 means that the reward teaches
 # nothing any more, or is being cheated; a clipped ratio near 1 that answers are too long for the limit.
-LAST_FACTS = ("loss", "reward", "frac_reward_zero_std", "completions/clipped_ratio", "num_tokens")
+LAST_FACTS = ("loss", "reward", "frac_reward_zero_std", "completions/clipped_ratio", "num_tokens", "forget_loss", "retain_loss",
+              "dual")  # fmt: skip
 
 
 def run(job: Job) -> Mapping[str, Any]:
     """Train and save. Raises JobError when the training diverged or did not reach its planned steps."""
-    recipe = parse_recipe(job.config)
+    recipe = _read_config(job.config)
     make_trainer = find_algorithm(recipe.algorithm)
     _silence_bars()
     set_seed(recipe.seed)
@@ -68,6 +72,10 @@ def find_algorithm(name: str) -> MakeTrainer:
     return make
 
 
+def _read_config(config: Mapping[str, Any]) -> Recipe:
+    return parse_unlearning(config) if config.get("algorithm") in UNLEARNING else parse_recipe(config)
+
+
 def _silence_bars() -> None:
     """The log has progress lines of our own; bars are for terminals."""
     disable_progress_bars()
@@ -76,7 +84,8 @@ def _silence_bars() -> None:
 
 def _set_up(job: Job, recipe: Recipe, watch: Watch) -> Setup:
     start = job.inputs["start"].path
-    data = job.inputs["data"].path / "data.jsonl"
+    unlearns = recipe.algorithm in UNLEARNING and recipe.algorithm != "finetune"
+    data = job.inputs["data"].path / ("forget.jsonl" if unlearns else "data.jsonl")
     rows = read_rows(data)
     if not rows:
         raise JobError(f"{data}: holds no row to train on")

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.report.compare import Comparison, Level, TaskChange
+from runtime.report.metric_document import metrics_document
 from runtime.report.results import Problem
 from runtime.report.settings import Cell, Point
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Effect, Measured, Report, Result, Section, Summary
+from runtime.report.unlearning import Reading
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -23,8 +25,8 @@ def document(report: Report) -> dict[str, Any]:
         "confidence": settings.confidence,
         "interval": "Bonett and Price (2012), combined by MOVER (Zou and Donner, 2008)",
         "complete": not report.problems,
-        "planned": len(report.results),
-        "found": len(report.results) - len(report.problems),
+        "planned": report.planned,
+        "found": report.planned - len(report.problems),
         "suites": [
             {
                 "name": suite.name,
@@ -36,6 +38,7 @@ def document(report: Report) -> dict[str, Any]:
             for suite in settings.suites
         ],
         "sections": [_section(section) for section in report.sections],
+        **metrics_document(report),
         "problems": [_problem(result, problem) for result, problem in report.problems],
         "notes": list(report.notes),
     }
@@ -153,6 +156,8 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"delta": estimate.value, "low": estimate.low, "high": estimate.high, "beyond": estimate.sign}
 
 
-def _problem(result: Result, problem: Problem) -> dict[str, str]:
+def _problem(result: Result | Reading, problem: Problem) -> dict[str, str]:
+    if isinstance(result, Reading):
+        return {"cell": result.where, "suite": result.suite.name, "status": problem.status, "why": problem.why}
     at = {"point": result.point.label} if result.point else {}
     return {"cell": result.cell.id, **at, "suite": result.suite.name, "status": problem.status, "why": problem.why}

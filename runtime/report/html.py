@@ -12,8 +12,13 @@ from markupsafe import Markup
 from runtime.report.compare import Level
 from runtime.report.forest import forests
 from runtime.report.heatmap import heatmap
+from runtime.report.marks import COLOURS
+from runtime.report.metric_figures import relearning_chart, utility_scatter
+from runtime.report.metric_tables import entry
+from runtime.report.metric_wording import grouped
+from runtime.report.relearning import BACK
 from runtime.report.results import Problem
-from runtime.report.scatter import COLOURS, scatter
+from runtime.report.scatter import scatter
 from runtime.report.settings import Cell
 from runtime.report.summary import Report, Result, Section
 from runtime.report.wording import confidence, interval, mark, own_label, percent, points, printable
@@ -33,9 +38,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of one section's planned results on one suite are there."""
+    """How many of one section's planned results on one suite are there; those of suites with metrics are told together."""
 
-    section: Section
+    section: Section | None
     suite: str
     planned: int
     done: int
@@ -49,9 +54,14 @@ def page(report: Report) -> str:
         report=report,
         settings=report.settings,
         confidence=confidence(report.settings),
-        found=len(report.results) - len(report.problems),
+        found=report.planned - len(report.problems),
+        panels=[(panel, f"u{i}", utility_scatter(panel, f"u{i}-scatter")) for i, panel in enumerate(report.panels)],
+        relearnings=[(again, f"r{i}", relearning_chart(again, f"r{i}-chart")) for i, again in enumerate(report.relearnings)],
+        grouped=grouped,
+        entry=entry,
+        back_share=f"{100 * BACK:g} %",
         drawn=[(section, _figures(report, section, f"s{i}")) for i, section in enumerate(report.sections)],
-        coverage=_coverage(report),
+        coverage=[*_coverage(report), *_measured_coverage(report)],
         rows_of=lambda section: [(cell, _rows(section, cell)) for cell in section.cells],
         with_tasks=any(len(suite.tasks) > 1 for suite in report.settings.suites),
         own_label=own_label,
@@ -124,6 +134,20 @@ def _coverage(report: Report) -> list[Coverage]:
     ]
 
 
+def _measured_coverage(report: Report) -> list[Coverage]:
+    """The same of suites with metrics, and of relearning."""
+    names = dict.fromkeys(reading.suite.name for reading in report.readings)
+    states = {name: [_state(r.outcome) for r in report.readings if r.suite.name == name] for name in names}
+    return [
+        Coverage(None, name, len(own), own.count("done"), own.count("missing"), own.count("error"))
+        for name, own in states.items()
+    ]
+
+
+def _state(outcome: object) -> str:
+    return outcome.status if isinstance(outcome, Problem) else "done"
+
+
 def _covered(section: Section, suite: str, results: Sequence[Result]) -> Coverage:
-    states = [r.outcome.status if isinstance(r.outcome, Problem) else "done" for r in results]
+    states = [_state(r.outcome) for r in results]
     return Coverage(section, suite, len(states), states.count("done"), states.count("missing"), states.count("error"))

@@ -54,7 +54,7 @@ class Scores:
     tasks: Mapping[str, TaskScores]
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """A scores artifact contradicts itself; becomes a Problem."""
 
 
@@ -65,7 +65,7 @@ def load(source: Source) -> Scores | Problem:
         return Problem("missing", absent)
     try:
         return _read(source.path)
-    except (_Unusable, OSError) as problem:
+    except (Unusable, OSError) as problem:
         return Problem("error", f"{source.job}: {problem}")
 
 
@@ -80,13 +80,13 @@ def not_done(source: Source) -> str | None:
 
 
 def _read(folder: Path) -> Scores:
-    scores = _json((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
-    tasks = _need(scores, "tasks", dict, "scores.json")
+    scores = parsed((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
+    tasks = need(scores, "tasks", dict, "scores.json")
     items = _items(folder / "items.jsonl")
     if unknown := sorted(set(items) - set(tasks)):
-        raise _Unusable(f"items.jsonl has task {unknown[0]!r}, which scores.json lacks")
+        raise Unusable(f"items.jsonl has task {unknown[0]!r}, which scores.json lacks")
     return Scores(
-        suite=str(_need(scores, "suite", str, "scores.json")),
+        suite=str(need(scores, "suite", str, "scores.json")),
         version=str(scores.get("version", "")),
         model_fingerprint=str(scores.get("model_fingerprint", "")),
         dtype=str(scores.get("dtype", "")),
@@ -99,28 +99,28 @@ def _task(name: str, facts: Any, items: list[Mapping[str, Any]]) -> TaskScores:
     """Check the items against the totals that the evaluate job recorded: both must tell the same story."""
     where = f"scores.json, task {name!r}"
     if not items:
-        raise _Unusable(f"items.jsonl has no item of task {name!r}")
+        raise Unusable(f"items.jsonl has no item of task {name!r}")
     outcomes: dict[str, float] = {}
     for item in items:
         if item["id"] in outcomes:
-            raise _Unusable(f"items.jsonl has item {item['id']!r} of task {name!r} twice")
+            raise Unusable(f"items.jsonl has item {item['id']!r} of task {name!r} twice")
         outcomes[item["id"]] = item["correct"]
-    n, correct = _need(facts, "n", int, where), _need(facts, "correct", (int, float), where)
+    n, correct = need(facts, "n", int, where), need(facts, "correct", (int, float), where)
     total = math.fsum(outcomes.values())
     if n != len(outcomes) or abs(correct - total) > 1e-6 * n:
-        raise _Unusable(f"{where} counts {correct:g} of {n}, its items {total:g} of {len(outcomes)}")
+        raise Unusable(f"{where} counts {correct:g} of {n}, its items {total:g} of {len(outcomes)}")
     unfinished = sum(item.get("finished") is False for item in items)
-    return TaskScores(str(_need(facts, "prompt_hash", str, where)), outcomes, unfinished)
+    return TaskScores(str(need(facts, "prompt_hash", str, where)), outcomes, unfinished)
 
 
 def _items(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     by_task: dict[str, list[Mapping[str, Any]]] = {}
     for where, item in _rows(path):
-        outcome = _need(item, "correct", (bool, int, float), where)
+        outcome = need(item, "correct", (bool, int, float), where)
         if not 0 <= outcome <= 1:
-            raise _Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
-        row = {"id": str(_need(item, "id", (str, int), where)), "correct": float(outcome), "finished": item.get("finished")}
-        by_task.setdefault(_need(item, "task", str, where), []).append(row)
+            raise Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
+        row = {"id": str(need(item, "id", (str, int), where)), "correct": float(outcome), "finished": item.get("finished")}
+        by_task.setdefault(need(item, "task", str, where), []).append(row)
     return by_task
 
 
@@ -128,20 +128,22 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             where = f"items.jsonl, line {number}"
-            yield where, _json(line, where)
+            yield where, parsed(line, where)
 
 
-def _json(text: str, where: str) -> Mapping[str, Any]:
+def parsed(text: str, where: str) -> Mapping[str, Any]:
+    """A JSON object. Raises Unusable."""
     try:
         value = json.loads(text)
     except ValueError as problem:
-        raise _Unusable(f"{where} is no JSON: {problem}") from problem
+        raise Unusable(f"{where} is no JSON: {problem}") from problem
     if not isinstance(value, dict):
-        raise _Unusable(f"{where} is no JSON object")
+        raise Unusable(f"{where} is no JSON object")
     return value
 
 
-def _need(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+def need(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """A value of that kind. Raises Unusable."""
     if not isinstance(item, dict) or not isinstance(item.get(key), kind):
-        raise _Unusable(f"{where} lacks a usable {key!r}")
+        raise Unusable(f"{where} lacks a usable {key!r}")
     return item[key]

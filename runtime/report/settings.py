@@ -34,6 +34,37 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class MetricSuite:
+    """A suite on what was to be forgotten: metrics, each with a value of its own, in place of tasks.
+
+    `domain` is the forget set that it measures.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    domain: str | None
+
+
+@dataclass(frozen=True)
+class Relearned:
+    """A checkpoint of a further training on what was to be forgotten, with its evaluate jobs by suite."""
+
+    step: int
+    evaluations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model that never saw what is to be forgotten: its evaluate jobs by suite, and its training on the same rows."""
+
+    evaluations: Mapping[str, str]
+    relearned: tuple[Relearned, ...]
+
+
+NO_REFERENCE = Reference({}, ())
+
+
+@dataclass(frozen=True)
 class Point:
     """An intermediate checkpoint of a cell, or the end of an earlier domain of its sequence, with its evaluate jobs by suite.
 
@@ -54,6 +85,7 @@ class Cell:
 
     `trained` are the domains with rows of their own that it trained on, in their order: several for a sequence or a mix. An
     empty `baseline` means that the start was not measured, so that no change can be told. `points` stand in training order.
+    `relearned` are checkpoints of a further training, in the order of steps.
     """
 
     id: str
@@ -62,6 +94,8 @@ class Cell:
     evaluations: Mapping[str, str]
     baseline: Mapping[str, str]
     points: tuple[Point, ...]
+    reference: Reference = NO_REFERENCE
+    relearned: tuple[Relearned, ...] = ()
 
     @property
     def method(self) -> str:
@@ -78,17 +112,18 @@ class Cell:
         so_far = [self.trained.index(p.domain) for p in self.points[: point.place + 1] if p.domain in self.trained]
         return self.trained[: max(so_far) + 1]
 
-    def jobs(self) -> Iterator[str]:
-        """Every evaluate job that the cell names."""
-        yield from self.baseline.values()
-        for point in self.points:
-            yield from point.evaluations.values()
-        yield from self.evaluations.values()
+    def jobs(self, suites: Collection[str]) -> Iterator[str]:
+        """Every evaluate job that the cell names on some suites, but for those of references and relearning."""
+        for measured in (self.baseline, *(point.evaluations for point in self.points), self.evaluations):
+            yield from (job for suite, job in measured.items() if suite in suites)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole config. `confidence` is that of every interval; cells and suites keep the study's order."""
+    """The whole config. `confidence` is that of every interval; cells and suites keep the study's order.
+
+    `suites` have tasks, which are compared before and after; `metric_suites` have metrics.
+    """
 
     study: str
     title: str
@@ -96,6 +131,7 @@ class Settings:
     confidence: float
     suites: tuple[Suite, ...]
     cells: tuple[Cell, ...]
+    metric_suites: tuple[MetricSuite, ...] = ()
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -109,13 +145,15 @@ def parse(config: Mapping[str, Any]) -> Settings:
     if not suites or not cells:
         raise JobError("config: a report needs at least one suite and one cell")
     trained = list(dict.fromkeys(domain for cell in cells for domain in cell.trained))
+    with_tasks = [(item, f"suites[{i}]") for i, item in enumerate(suites) if "metrics" not in item]
     return Settings(
         study=_get(config, "study", str, "config"),
         title=_get(config, "title", str, "config"),
         axes=axes,
         confidence=_confidence(config),
-        suites=tuple(column for i, item in enumerate(suites) for column in _columns(item, trained, f"suites[{i}]")),
+        suites=tuple(column for item, where in with_tasks for column in _columns(item, trained, where)),
         cells=cells,
+        metric_suites=tuple(_metric_suite(item, f"suites[{i}]") for i, item in enumerate(suites) if "metrics" in item),
     )
 
 
@@ -127,9 +165,14 @@ def _confidence(config: Mapping[str, Any]) -> float:
 
 
 def _suite_name(item: Mapping[str, Any], where: str) -> str:
-    if not _get(item, "tasks", list, where):
-        raise JobError(f"{where}: a suite needs at least one task")
+    if not _get(item, "metrics" if "metrics" in item else "tasks", list, where):
+        raise JobError(f"{where}: a suite needs at least one task, or one metric")
     return str(_get(item, "name", str, where))
+
+
+def _metric_suite(item: Mapping[str, Any], where: str) -> MetricSuite:
+    domain = item.get("domain")
+    return MetricSuite(_suite_name(item, where), tuple(item["metrics"]), None if domain is None else str(domain))
 
 
 def _columns(item: Mapping[str, Any], trained: Sequence[str], where: str) -> list[Suite]:
@@ -153,9 +196,12 @@ def _cell(item: Mapping[str, Any], axes: tuple[str, ...], suites: list[str], whe
     baseline = _get(item, "baseline", dict, where)
     points = tuple(_point(found, i, f"{where}.points[{i}]") for i, found in enumerate(item.get("points", [])))
     evaluations = _get(item, "evaluations", dict, where)
+    reference = _reference(item.get("reference"), f"{where}.reference")
+    relearned = _relearned(item.get("relearned", []), f"{where}.relearned")
+    further = [reference.evaluations, *(r.evaluations for r in (*relearned, *reference.relearned))]
+    _check_listed(suites, [suite for planned in further for suite in planned], where)
     for suite in dict.fromkeys(suite for planned in (evaluations, *(p.evaluations for p in points)) for suite in planned):
-        if suite not in suites:
-            raise JobError(f"{where}: evaluates suite {suite!r}, which the report does not list; it lists {', '.join(suites)}")
+        _check_listed(suites, [suite], where)
         if baseline and suite not in baseline:
             raise JobError(f"{where}: has no baseline of suite {suite!r}, so there is nothing to compare it with")
     return Cell(
@@ -165,7 +211,25 @@ def _cell(item: Mapping[str, Any], axes: tuple[str, ...], suites: list[str], whe
         evaluations=evaluations,
         baseline=baseline,
         points=points,
+        reference=reference,
+        relearned=relearned,
     )
+
+
+def _check_listed(listed: Sequence[str], named: Sequence[str], where: str) -> None:
+    for suite in named:
+        if suite not in listed:
+            raise JobError(f"{where}: evaluates suite {suite!r}, which the report does not list; it lists {', '.join(listed)}")
+
+
+def _reference(item: Mapping[str, Any] | None, where: str) -> Reference:
+    if item is None:
+        return NO_REFERENCE
+    return Reference(_get(item, "evaluations", dict, where), _relearned(_get(item, "relearned", list, where), where))
+
+
+def _relearned(items: Sequence[Mapping[str, Any]], where: str) -> tuple[Relearned, ...]:
+    return tuple(Relearned(_get(item, "step", int, where), _get(item, "evaluations", dict, where)) for item in items)
 
 
 def _point(item: Mapping[str, Any], place: int, where: str) -> Point:

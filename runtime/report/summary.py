@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeVar
 
 from runtime.errors import JobError
 from runtime.report.compare import Comparison, Outcome, compare, level
+from runtime.report.metrics import Measurement, MetricScores, load_metrics
+from runtime.report.relearning import SCORE, Relearning, relearnings
 from runtime.report.results import Problem, Scores, Source, load
-from runtime.report.settings import Cell, Point, Settings, Suite
+from runtime.report.settings import Cell, MetricSuite, Point, Settings, Suite
 from runtime.report.statistics import Estimate, correlation, sum_of_independent, weighted_sum
+from runtime.report.unlearning import Panel, Reading, panels, untold
+
+Found = TypeVar("Found", Scores, MetricScores)
 
 VERDICTS = {
     (1, -1): "learns and forgets",
@@ -133,14 +140,34 @@ class Report:
     sections: tuple[Section, ...]
     measured: Mapping[str, Measured]
     notes: tuple[str, ...]
+    panels: tuple[Panel, ...] = ()
+    relearnings: tuple[Relearning, ...] = ()
 
     @property
     def results(self) -> list[Result]:
         return [result for section in self.sections for result in section.all_results]
 
     @property
-    def problems(self) -> list[tuple[Result, Problem]]:
-        return [(result, result.outcome) for result in self.results if isinstance(result.outcome, Problem)]
+    def readings(self) -> list[Reading]:
+        """Every evaluate job of a suite with metrics, and of a relearning, once."""
+        of_panels = [reading for panel in self.panels for row in panel.rows for reading in row.readings]
+        again = [reading for relearning in self.relearnings for reading in relearning.readings]
+        return list({(reading.job, reading.suite.name): reading for reading in (*of_panels, *again)}.values())
+
+    @property
+    def compared(self) -> list[Reading]:
+        """Those but for the reference's, which is compared with nothing itself."""
+        rows = [row for panel in self.panels for row in panel.rows if row.role != "reference"]
+        return [reading for row in rows for reading in row.readings]
+
+    @property
+    def planned(self) -> int:
+        return len(self.results) + len(self.readings)
+
+    @property
+    def problems(self) -> list[tuple[Result | Reading, Problem]]:
+        whole: list[Result | Reading] = [*self.results, *self.readings]
+        return [(result, result.outcome) for result in whole if isinstance(result.outcome, Problem)]
 
 
 def build(
@@ -153,13 +180,35 @@ def build(
 
     Raises JobError when the config names a job that `sources` lacks.
     """
-    loaded = {job: load(_source(job, sources)) for job in dict.fromkeys(job for c in settings.cells for job in c.jobs())}
+    with_tasks = {suite.source for suite in settings.suites}
+    jobs = dict.fromkeys(job for cell in settings.cells for job in cell.jobs(with_tasks))
+    loaded = {job: load(_source(job, sources)) for job in jobs}
     desk = _Desk(settings, {job: _explained(job, scores, explain) for job, scores in loaded.items()})
-    measured = {suite.name: _measured(suite, loaded.values()) for suite in settings.suites}
-    sections = tuple(_section(key, desk) for key in _section_keys(settings.cells))
+    sections = tuple(_section(key, desk) for key in _section_keys(settings.cells) if with_tasks)
     results = [result for section in sections for result in section.all_results]
-    notes = (*_result_notes(results), *_suite_notes(settings, measured))
-    return Report(settings, fingerprint, sections, measured, notes)
+
+    @cache
+    def read(job: str, suite: MetricSuite | Suite) -> MetricScores | Problem:
+        return _explained(job, _read(_source(job, sources), suite), explain)
+
+    report = Report(settings, fingerprint, sections, {}, (), panels(settings, read), relearnings(settings, read))
+    measured = {suite.name: _measured(suite, loaded.values()) for suite in settings.suites}
+    measured |= {suite.name: _measured_metrics(suite, report.readings) for suite in settings.metric_suites}
+    notes = (*_result_notes(results), *untold(report.compared), *_suite_notes(settings, measured))
+    return replace(report, measured=measured, notes=notes)
+
+
+def _read(source: Source, suite: MetricSuite | Suite) -> MetricScores | Problem:
+    """The metrics of an evaluate job; of a suite with tasks, its score is the one metric."""
+    if isinstance(suite, MetricSuite):
+        return load_metrics(source, suite.metrics)
+    scores = load(source)
+    if isinstance(scores, Problem):
+        return scores
+    found = level(suite, scores)
+    if isinstance(found, Problem):
+        return found
+    return MetricScores(scores.version, "", scores.dtype, scores.hardware, {SCORE: Measurement(found.after, found.n, "")})
 
 
 @dataclass(frozen=True)
@@ -205,7 +254,7 @@ def _source(job: str, sources: Mapping[str, Source]) -> Source:
     return sources[job]
 
 
-def _explained(job: str, scores: Scores | Problem, explain: Callable[[str], str | None]) -> Scores | Problem:
+def _explained(job: str, scores: Found | Problem, explain: Callable[[str], str | None]) -> Found | Problem:
     if isinstance(scores, Problem) and scores.status == "missing":
         return Problem("missing", explain(job) or scores.why)
     return scores
@@ -316,6 +365,16 @@ def _measured(suite: Suite, loaded: Iterable[Scores | Problem]) -> Measured:
     )
 
 
+def _measured_metrics(suite: MetricSuite, readings: Iterable[Reading]) -> Measured:
+    own = [r.outcome for r in readings if r.suite == suite and not isinstance(r.outcome, Problem)]
+    return Measured(
+        versions=_distinct(scores.version for scores in own),
+        prompts={suite.domain or suite.name: _distinct(scores.prompt_hash for scores in own)},
+        hardware=_distinct(scores.hardware for scores in own),
+        dtypes=_distinct(scores.dtype for scores in own),
+    )
+
+
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
 
@@ -331,6 +390,7 @@ def _result_notes(results: Sequence[Result]) -> list[str]:
 
 def _suite_notes(settings: Settings, measured: Mapping[str, Measured]) -> list[str]:
     versions = {suite.source: measured[suite.name].versions for suite in settings.suites}
+    versions |= {suite.name: measured[suite.name].versions for suite in settings.metric_suites}
     return [
         f"{name}: measured in versions {', '.join(found)}; cells of different versions do not compare"
         for name, found in versions.items()

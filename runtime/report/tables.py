@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from runtime.report.columns import WIDTH, aligned, blocks
 from runtime.report.compare import Comparison, Level
+from runtime.report.metric_tables import metric_tables
 from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Effect, Report, Result, Section, Summary
+from runtime.report.unlearning import Reading
 from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
 
-WIDTH = 100
 MOST_REASONS = 20
 TRAINED = "◆"
 COLOURS = {GAIN: "\x1b[34m", LOSS: "\x1b[33m", "MISSING": "\x1b[2m", "ERROR": "\x1b[31m"}
@@ -23,13 +25,13 @@ COLOURED = re.compile(rf"{GAIN} *[\d.+−]+|{LOSS} *[\d.+−]+|MISSING|ERROR")  
 
 def text(report: Report) -> str:
     """The whole report: a table a section, what lies along the way, what is missing and why, notes, and a verdict a method."""
-    blocks = [_head(report)]
-    blocks += [block for section in report.sections for block in _tables(report, section)]
-    blocks += [block for section in report.sections for block in _along(report, section)]
-    blocks += [block for section in report.sections for block in _backward(section)]
-    blocks += [block for block in (_problems(report), _notes(report)) if block]
-    blocks += [_verdicts(report, section) for section in report.sections]
-    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
+    parts = [_head(report), *metric_tables(report)]
+    parts += [part for section in report.sections for part in _tables(report, section)]
+    parts += [part for section in report.sections for part in _along(report, section)]
+    parts += [part for section in report.sections for part in _backward(section)]
+    parts += [part for part in (_problems(report), _notes(report)) if part]
+    parts += [_verdicts(report, section) for section in report.sections]
+    return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts) + "\n"
 
 
 def coloured(plain: str) -> str:
@@ -39,20 +41,20 @@ def coloured(plain: str) -> str:
 
 def _head(report: Report) -> list[str]:
     settings = report.settings
-    found, planned = len(report.results) - len(report.problems), len(report.results)
-    cells, suites = len(settings.cells), len({suite.source for suite in settings.suites})
+    found, planned = report.planned - len(report.problems), report.planned
+    cells, suites = len(settings.cells), len({suite.source for suite in settings.suites}) + len(settings.metric_suites)
     changes = f"change in points ± half its {confidence(settings)} interval: {GAIN}{LOSS} beyond, · within"
     told = changes if any(section.compared for section in report.sections) else "no start is measured, so no change can be told"
     return [
         f"{printable(settings.study)}: {printable(settings.title)}",
         f"{cells} cells x {suites} suites; {found} of {planned} results; plan {report.fingerprint[:12]}",
-        f"score after in %; {told}; {TRAINED} trained domain",
+        *([f"score after in %; {told}; {TRAINED} trained domain"] if report.sections else []),
     ]
 
 
 def _tables(report: Report, section: Section) -> list[list[str]]:
     """One table, or several below each other when the suites do not fit side by side."""
-    labels = _aligned([(printable(cell.method), printable(own_label(cell))) for cell in section.cells])
+    labels = aligned([(printable(cell.method), printable(own_label(cell))) for cell in section.cells])
     columns = {
         suite.name: _column(suite.name, [section.results.get((cell.id, suite.name)) for cell in section.cells])
         for suite in report.settings.suites
@@ -82,7 +84,7 @@ def _backward(section: Section) -> list[list[str]]:
         return []
     heading = ("", "suite", "since", "score", "at the end", "change")
     rows = [heading, *(_backward_row(result) for result in section.backward)]
-    return [[f"what became of earlier domains, {_title(section)}", *_aligned(rows)]]
+    return [[f"what became of earlier domains, {_title(section)}", *aligned(rows)]]
 
 
 def _backward_row(result: Result) -> tuple[str, ...]:
@@ -99,20 +101,7 @@ def _title(section: Section) -> str:
 
 def _side_by_side(title: str, labels: Sequence[str], columns: Mapping[str, list[str]]) -> list[list[str]]:
     label_width = max(len("before"), *map(len, labels))
-    return [_table(title, labels, label_width, block) for block in _blocks(columns, WIDTH - label_width)]
-
-
-def _blocks(columns: Mapping[str, list[str]], room: int) -> list[dict[str, list[str]]]:
-    blocks: list[dict[str, list[str]]] = [{}]
-    left = room
-    for name, rows in columns.items():
-        width = 1 + max(map(len, rows))
-        if blocks[-1] and width > left:
-            blocks.append({})
-            left = room
-        blocks[-1][name] = rows
-        left -= width
-    return blocks
+    return [_table(title, labels, label_width, block) for block in blocks(columns, WIDTH - label_width)]
 
 
 def _table(title: str, labels: Sequence[str], label_width: int, columns: Mapping[str, Sequence[str]]) -> list[str]:
@@ -162,8 +151,8 @@ def _problems(report: Report) -> list[str]:
     """Every cell and suite without a number, those of one reason together."""
     if not report.problems:
         return []
-    lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
-    planned = Counter(result.where for result in report.results)
+    lines = [f"without a number: {len(report.problems)} of {report.planned} results"]
+    planned = Counter([*(result.where for result in report.results), *(reading.where for reading in report.readings)])
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
     reasons = [(key, list(group)) for key, group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why))]
     for (status, why), group in reasons[:MOST_REASONS]:
@@ -177,15 +166,15 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _cells_and_suites(results: Sequence[Result], planned: Mapping[str, int]) -> str:
+def _cells_and_suites(results: Sequence[Result | Reading], planned: Mapping[str, int]) -> str:
     """Each cell once, with the suites that it lacks."""
-    by_cell: dict[str, list[Result]] = {}
+    by_cell: dict[str, list[Result | Reading]] = {}
     for result in results:
         by_cell.setdefault(result.where, []).append(result)
     return ", ".join(f"{printable(cell)} ({_suites(own, planned[cell])})" for cell, own in by_cell.items())
 
 
-def _suites(results: Sequence[Result], planned: int) -> str:
+def _suites(results: Sequence[Result | Reading], planned: int) -> str:
     return "all suites" if 1 < planned == len(results) else ", ".join(printable(result.suite.name) for result in results)
 
 
@@ -198,7 +187,7 @@ def _verdicts(report: Report, section: Section) -> list[str]:
     """The means of each method; F and BT, in %, are those on the other suites."""
     title = f"verdicts, start {printable(section.start)}, scale {printable(section.scale)}"
     heading = ("", "trained domain", "other suites", "F", "BT", "results", "verdict")
-    return [title, *_aligned([heading, *map(_verdict, section.methods)])]
+    return [title, *aligned([heading, *map(_verdict, section.methods)])]
 
 
 def _verdict(summary: Summary) -> tuple[str, ...]:
@@ -216,9 +205,3 @@ def _effect(effect: Effect | None, score: float | None) -> str:
 
 def _change(estimate: Estimate) -> str:
     return f"{mark(estimate)}{points(estimate.value):>5} {interval(estimate).replace(', ', ',')}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as lines whose columns stand below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{value:{width}}" for value, width in zip(row, widths, strict=True)).rstrip() for row in rows]

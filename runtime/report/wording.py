@@ -44,8 +44,13 @@ def confidence(settings: Settings) -> str:
 
 def own_label(cell: Cell) -> str:
     """A cell within its method and section: its domain, and the axes that the study added; a bare number says of which."""
-    extra = [_with_axis(axis, value) for axis, value in cell.axes.items() if axis not in NEEDED_AXES]
-    return " ".join([cell.domain, *extra])
+    return " ".join([cell.domain, *extras(cell)])
+
+
+def extras(cell: Cell, seeds: bool = True) -> list[str]:
+    """A cell's values on the axes that the study added, or on those of them that are no seed's."""
+    own = {axis: value for axis, value in cell.axes.items() if axis not in NEEDED_AXES}
+    return [_with_axis(axis, value) for axis, value in own.items() if seeds or axis.rpartition(".")[2] != "seed"]
 
 
 def _with_axis(axis: str, value: str) -> str:

@@ -64,7 +64,7 @@ def _cell_state(study: Study, cell: Mapping[str, Any], states: Mapping[str, Stat
 
 def _own_jobs(study: Study, cell: Mapping[str, Any]) -> list[str]:
     """The jobs of a cell: those that make its checkpoints, and those that measure them."""
-    made = {cell["train"], *(point["checkpoint"] for point in cell["points"])}
+    made = {cell["train"], *(point["checkpoint"] for point in _points(cell))}
     chain = _with_needs(study, made)
     training = {name for name in chain if study.by_id[name].get("cell") is not None or study.by_id[name]["kind"] in TRAINING}
     wanted = training | set(_evaluations(cell))
@@ -72,7 +72,12 @@ def _own_jobs(study: Study, cell: Mapping[str, Any]) -> list[str]:
 
 
 def _evaluations(cell: Mapping[str, Any]) -> list[str]:
-    return [*cell["after"].values(), *(job for point in cell["points"] for job in point["after"].values())]
+    return [*cell["after"].values(), *(job for point in _points(cell) for job in point["after"].values())]
+
+
+def _points(cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The checkpoints along a cell's way, and those of its relearning."""
+    return [*cell["points"], *cell.get("relearned", ())]
 
 
 def _with_needs(study: Study, names: Collection[str]) -> set[str]:

@@ -110,8 +110,8 @@ def parse_recipe(config: Mapping[str, Any]) -> Recipe:
         **{name: config[name] for name in known & set(config) - OPTIONAL | TEACHERS & set(config)},
         grader=config.get("grader"),
         must_steps=must.get("steps"),
-        adapter=_parse_adapter(config.get("adapter")),
-        execution=_parse_execution(config.get("execution") or {}),
+        adapter=parse_adapter(config.get("adapter")),
+        execution=parse_execution(config.get("execution") or {}),
     )
 
 
@@ -190,7 +190,8 @@ def _execution_fields(execution: Execution, examples: int) -> dict[str, Any]:
     }
 
 
-def _parse_execution(values: Mapping[str, Any]) -> Execution:
+def parse_execution(values: Mapping[str, Any]) -> Execution:
+    """Read how a training is run. Raises JobError for a key or a way of dividing it that there is not."""
     require_known(values, (field.name for field in fields(Execution)), "execution")
     given = {name: value for name, value in values.items() if value is not None}
     if given.get("sharding", "none") not in SHARDINGS:
@@ -198,7 +199,8 @@ def _parse_execution(values: Mapping[str, Any]) -> Execution:
     return Execution(**{**given, "keep": tuple(given.get("keep", ()))})
 
 
-def _parse_adapter(values: Mapping[str, Any] | None) -> Adapter | None:
+def parse_adapter(values: Mapping[str, Any] | None) -> Adapter | None:
+    """Read which weights are trained; None is all of them. Raises JobError for a key too many or too few."""
     if values is None:
         return None
     names = {field.name for field in fields(Adapter)}

@@ -165,6 +165,16 @@ def test_the_kl_terms_reference_model_is_counted(tmp_path: Path) -> None:
     assert taken(0.1) - taken(0.0) == pytest.approx(1.7 * 4 / 2 * GB)
 
 
+def test_of_unlearning_only_what_compares_with_the_start_itself_holds_a_second_model() -> None:
+    """NPO asks it for sums alone, which are there before the first step; its GPUs divide what there is."""
+    taken = {
+        name: jobs("tofu")[f"train/{name}_tofu_forget10_full_llama_1b"].cost["gpu_memory"]
+        for name in ("grad_diff", "npo", "rmu")
+    }
+    assert taken["npo"] == taken["grad_diff"]
+    assert taken["rmu"] - taken["npo"] == pytest.approx(1.24e9 * 4 / 2, rel=0.01)
+
+
 @pytest.mark.parametrize(("cell", "checkpoints", "each"), [("gt_sft", 15, 10), ("on_rl", 36, 21)])
 def test_checkpoints_are_as_large_as_the_study_found_them(cell: str, checkpoints: int, each: float) -> None:
     stored = jobs("real_study")[f"train/{cell}_gsm8k_thinking_1.7b"].cost["storage"]

@@ -289,7 +289,7 @@ def test_fewer_steps_than_planned_are_a_failure(make: Callable[..., Job]) -> Non
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({**SFT, "algorithm": "ppo"}, "there is no 'ppo'; this runtime has distill, dpo, grpo, pi_distill, sdft, sft"),
+        ({**SFT, "algorithm": "ppo"}, "there is no 'ppo'; this runtime has alternate_dpo, ceu, distill, dpo, "),
         ({**SFT, "batchsize": 4}, "there is no 'batchsize'; did you mean 'batch_size'"),
         ({key: value for key, value in SFT.items() if key != "seed"}, "the train config lacks seed"),
         ({**SFT, "execution": {"micro": 1}}, "execution: there is no 'micro'"),

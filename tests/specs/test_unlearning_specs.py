@@ -45,8 +45,8 @@ def reference(name: str, evaluation: Job) -> Job:
     return jobs(name)[source(found, "model")]
 
 
-def wrong(folder: Path, **changes: Any) -> list[Diagnostic]:
-    """What the compiler says of a study of one cell on TOFU's smallest forget set, with changes."""
+def written(folder: Path, **changes: Any) -> Path:
+    """A study of one cell on TOFU's smallest forget set, with changes."""
     values = {
         "method": "npo",
         "domain": "tofu_forget01",
@@ -62,6 +62,12 @@ def wrong(folder: Path, **changes: Any) -> list[Diagnostic]:
         f"axes:\n{axes}\nevaluate:\n  suites: [{values['suite']}]\n{values['rest']}\n",
         encoding="utf-8",
     )
+    return spec
+
+
+def wrong(folder: Path, **changes: Any) -> list[Diagnostic]:
+    """What the compiler says of that study."""
+    spec = written(folder, **changes)
     with pytest.raises(SpecError) as error:
         compile_study(spec)
     return list(error.value.diagnostics)
@@ -432,6 +438,37 @@ def test_a_wrong_setting_is_one_diagnostic(tmp_path: Path, changes: dict[str, st
     found = wrong(tmp_path, **changes)
     assert len(found) == 1, [str(one) for one in found]
     assert said in found[0].message
+
+
+def suite(more: str, metrics: str) -> dict[str, str]:
+    """A study whose suite asks for other metrics."""
+    return {"rest": f"define: {{suites: {{tofu: {{extends: tofu, {more}, settings: {{metrics: [{metrics}]}}}}}}}}"}
+
+
+@pytest.mark.parametrize("metric", ["forget_quality", "forget_prob_ks", "privleak", "rel_diff", "mia_reference"])
+def test_a_metric_that_compares_is_refused_where_the_suite_does_not(tmp_path: Path, metric: str) -> None:
+    found = wrong(tmp_path, **suite("reference: false", metric))
+    assert len(found) == 1, [str(one) for one in found]
+    assert "reference: true" in str(found[0].hint)
+
+
+def test_a_metric_since_the_start_is_refused_where_the_suite_does_not_compare_with_it(tmp_path: Path) -> None:
+    found = wrong(tmp_path, **suite("before: false", "selectivity"))
+    assert len(found) == 1, [str(one) for one in found]
+    assert "before: true" in str(found[0].hint)
+
+
+def test_a_suite_that_compares_with_the_start_reads_its_scores(tmp_path: Path) -> None:
+    found = {
+        job.id: job for job in compile_study(written(tmp_path, **suite("before: true", "selectivity, privleak"))).plan.jobs
+    }
+    names = [f"evaluate/{name}.tofu.tofu_forget01" for name in ("npo_tofu_forget01_full_llama_1b", "full_llama_1b")]
+    own, start = (found[name] for name in names)
+    retrained = found["evaluate/retain99_llama_1b.tofu.tofu_forget01"]
+    assert (source(own, "start"), source(own, "reference")) == (start.id, retrained.id)
+    assert chosen(own, "reference", "start") == {"reference": "scores", "start": "scores"}
+    assert chosen(start, "reference", "start") == {"reference": "scores", "start": "self"}
+    assert chosen(retrained, "reference", "start") == {"reference": "self", "start": "self"}
 
 
 def test_a_suite_that_compares_needs_a_domain_with_a_reference(tmp_path: Path) -> None:
