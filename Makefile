@@ -1,21 +1,25 @@
 # Two commands do everything on a fresh machine (Debian, Python 3.11, git, make):
-#   make demo    compile, run and report the miniature study, really trained, on this machine's CPU
+#   make demo    compile, run and report the first look at the miniature, really trained, on this machine's CPU
 #   make test    every test, on a private Slurm of its own where it can be had
+# `make demo-all` runs the whole miniature, `make demo SPEC=specs/NAME.yaml` any other study of it.
 
 PYTHON ?= python3.11
-SPEC ?= specs/micro.yaml
+SPEC ?= specs/micro_first.yaml
 STUDY = $(basename $(notdir $(SPEC)))
 VENV := .venv
 VERL := .venv-verl
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types lock locks clean
+.PHONY: demo demo-all test check lint types lock locks clean
 
 demo: $(STAMP)
 	@$(BIN)/lethe compile $(SPEC)
 	@bash generated/submit_all.sh $(STUDY)
 	@$(BIN)/lethe report $(SPEC)
+
+demo-all:
+	@$(MAKE) --no-print-directory demo SPEC=specs/micro.yaml
 
 test: $(STAMP) $(VERL)/.installed
 	$(BIN)/python -m pytest -m "not slow" --cov=compiler --cov-branch --cov-report=term:skip-covered --cov-fail-under=95

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compiler.diagnostics import nearest
@@ -35,11 +35,18 @@ def report(context: Context, cells: Sequence[PlannedCell]) -> Job:
 
 
 def _cell(cell: PlannedCell) -> dict[str, Any]:
-    points = [{"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after)} for p in cell.points]
+    points = [
+        {"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after), **_moved(p.divergence)}
+        for p in cell.points
+    ]
     return {
         "id": cell.id, **cell.axes, "evaluations": dict(cell.after), "baseline": dict(cell.before),
-        "trained": list(cell.trained), "points": points,
+        "trained": list(cell.trained), "points": points, **_moved(cell.divergence),
     }  # fmt: skip
+
+
+def _moved(divergence: Mapping[str, str]) -> dict[str, Any]:
+    return {"divergence": dict(divergence)} if divergence else {}
 
 
 def _suite(context: Context, column: Column) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, `seed`, and how many: `train`, `eval`."""
+"""Job `prepare`: a domain's training and evaluation rows. Config: `source`, and what it takes: `seed`, how many, …"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.domains import make_rows
+from runtime.domains import rows_of
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.rows import write_rows
@@ -14,11 +14,12 @@ from runtime.rows import write_rows
 def run(job: Job) -> Mapping[str, Any]:
     """Write train.jsonl and eval.jsonl; raises JobError if a prompt stands in both."""
     config = job.config
-    train, evaluation = make_rows(config["source"], config["train"], config["eval"], config["seed"])
+    made = rows_of(config)
+    train, evaluation = made.train, made.eval
     shared = {row["prompt"] for row in train} & {row["prompt"] for row in evaluation}
     if shared:
         raise JobError(f"{job.id}: {len(shared)} prompts stand in both train and eval, as {min(shared)!r}; change the seed")
     write_rows(job.out / "train.jsonl", train)
     write_rows(job.out / "eval.jsonl", evaluation)
     job.progress(len(train), len(train), eval=len(evaluation))
-    return {"train": len(train), "eval": len(evaluation)}
+    return {"train": len(train), "eval": len(evaluation), **made.facts}

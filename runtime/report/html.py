@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from runtime.report import razor, razor_figures, razor_tables, told
 from runtime.report.compare import Level
 from runtime.report.forest import forests
 from runtime.report.heatmap import heatmap
@@ -49,7 +51,7 @@ def page(report: Report) -> str:
         report=report,
         settings=report.settings,
         confidence=confidence(report.settings),
-        found=len(report.results) - len(report.problems),
+        found=len(report.planned) - len(report.problems),
         drawn=[(section, _figures(report, section, f"s{i}")) for i, section in enumerate(report.sections)],
         coverage=_coverage(report),
         rows_of=lambda section: [(cell, _rows(section, cell)) for cell in section.cells],
@@ -63,7 +65,20 @@ def page(report: Report) -> str:
         style=lambda estimate: STYLES[estimate.sign],
         by_chance=f"{len(report.results) * (1 - report.settings.confidence):.1f}",
         colours=COLOURS,
+        **_learning(report),
+        watched=told.watched(report),
+        alarms=told.alarms(report),
+        samplings=told.samplings(report),
+        names=told.names,
     )
+
+
+def _learning(report: Report) -> dict[str, Any]:
+    """What the part on learning and forgetting shows."""
+    found = razor.sweeps(report.sections, report.moved, report.settings.confidence)
+    level = confidence(report.settings)
+    drawn = [(sweep, razor_figures.figures(sweep, f"l{i}", level)) for i, sweep in enumerate(found)]
+    return {"razors": drawn, "spread": razor_tables.interval}
 
 
 def _template() -> Template:

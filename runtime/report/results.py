@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """One suite on one checkpoint."""
+    """One suite on one checkpoint. `lineage` tells of the samplings and trainings that it comes from (runtime/lineage.py)."""
 
     suite: str
     version: str
@@ -52,10 +52,12 @@ class Scores:
     dtype: str
     hardware: str
     tasks: Mapping[str, TaskScores]
+    prompt_form: str = ""
+    lineage: tuple[Mapping[str, Any], ...] = ()
 
 
-class _Unusable(Exception):
-    """A scores artifact contradicts itself; becomes a Problem."""
+class Unusable(Exception):
+    """A scores artifact contradicts itself, or what it comes from; becomes a Problem."""
 
 
 def load(source: Source) -> Scores | Problem:
@@ -64,8 +66,8 @@ def load(source: Source) -> Scores | Problem:
     if absent is not None:
         return Problem("missing", absent)
     try:
-        return _read(source.path)
-    except (_Unusable, OSError) as problem:
+        return _of_one_form(_read(source.path), source.path)
+    except (Unusable, OSError) as problem:
         return Problem("error", f"{source.job}: {problem}")
 
 
@@ -79,18 +81,31 @@ def not_done(source: Source) -> str | None:
     return None
 
 
+def _of_one_form(scores: Scores, folder: Path) -> Scores:
+    """The scores with their lineage. Raises Unusable where the model is asked in another form than it was trained in."""
+    marker = markers.read(folder)
+    lineage = marker.lineage if marker else ()
+    for entry in lineage:
+        trained = entry.get("prompt_form")
+        handed_on = entry["kind"] == "train" and entry["side"] == "model"
+        if handed_on and trained and scores.prompt_form and trained != scores.prompt_form:
+            raise Unusable(f"asked with prompts of form {scores.prompt_form}, while {entry['job']} trained with form {trained}")
+    return replace(scores, lineage=lineage)
+
+
 def _read(folder: Path) -> Scores:
-    scores = _json((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
-    tasks = _need(scores, "tasks", dict, "scores.json")
+    scores = read_json((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
+    tasks = need(scores, "tasks", dict, "scores.json")
     items = _items(folder / "items.jsonl")
     if unknown := sorted(set(items) - set(tasks)):
-        raise _Unusable(f"items.jsonl has task {unknown[0]!r}, which scores.json lacks")
+        raise Unusable(f"items.jsonl has task {unknown[0]!r}, which scores.json lacks")
     return Scores(
-        suite=str(_need(scores, "suite", str, "scores.json")),
+        suite=str(need(scores, "suite", str, "scores.json")),
         version=str(scores.get("version", "")),
         model_fingerprint=str(scores.get("model_fingerprint", "")),
         dtype=str(scores.get("dtype", "")),
         hardware=str(scores.get("hardware", "")),
+        prompt_form=str(scores.get("prompt_form", "")),
         tasks={name: _task(name, facts, items.get(name, [])) for name, facts in tasks.items()},
     )
 
@@ -99,49 +114,49 @@ def _task(name: str, facts: Any, items: list[Mapping[str, Any]]) -> TaskScores:
     """Check the items against the totals that the evaluate job recorded: both must tell the same story."""
     where = f"scores.json, task {name!r}"
     if not items:
-        raise _Unusable(f"items.jsonl has no item of task {name!r}")
+        raise Unusable(f"items.jsonl has no item of task {name!r}")
     outcomes: dict[str, float] = {}
     for item in items:
         if item["id"] in outcomes:
-            raise _Unusable(f"items.jsonl has item {item['id']!r} of task {name!r} twice")
+            raise Unusable(f"items.jsonl has item {item['id']!r} of task {name!r} twice")
         outcomes[item["id"]] = item["correct"]
-    n, correct = _need(facts, "n", int, where), _need(facts, "correct", (int, float), where)
+    n, correct = need(facts, "n", int, where), need(facts, "correct", (int, float), where)
     total = math.fsum(outcomes.values())
     if n != len(outcomes) or abs(correct - total) > 1e-6 * n:
-        raise _Unusable(f"{where} counts {correct:g} of {n}, its items {total:g} of {len(outcomes)}")
+        raise Unusable(f"{where} counts {correct:g} of {n}, its items {total:g} of {len(outcomes)}")
     unfinished = sum(item.get("finished") is False for item in items)
-    return TaskScores(str(_need(facts, "prompt_hash", str, where)), outcomes, unfinished)
+    return TaskScores(str(need(facts, "prompt_hash", str, where)), outcomes, unfinished)
 
 
 def _items(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     by_task: dict[str, list[Mapping[str, Any]]] = {}
-    for where, item in _rows(path):
-        outcome = _need(item, "correct", (bool, int, float), where)
+    for where, item in read_lines(path):
+        outcome = need(item, "correct", (bool, int, float), where)
         if not 0 <= outcome <= 1:
-            raise _Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
-        row = {"id": str(_need(item, "id", (str, int), where)), "correct": float(outcome), "finished": item.get("finished")}
-        by_task.setdefault(_need(item, "task", str, where), []).append(row)
+            raise Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
+        row = {"id": str(need(item, "id", (str, int), where)), "correct": float(outcome), "finished": item.get("finished")}
+        by_task.setdefault(need(item, "task", str, where), []).append(row)
     return by_task
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             where = f"items.jsonl, line {number}"
-            yield where, _json(line, where)
+            yield where, read_json(line, where)
 
 
-def _json(text: str, where: str) -> Mapping[str, Any]:
+def read_json(text: str, where: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as problem:
-        raise _Unusable(f"{where} is no JSON: {problem}") from problem
+        raise Unusable(f"{where} is no JSON: {problem}") from problem
     if not isinstance(value, dict):
-        raise _Unusable(f"{where} is no JSON object")
+        raise Unusable(f"{where} is no JSON object")
     return value
 
 
-def _need(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+def need(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
     if not isinstance(item, dict) or not isinstance(item.get(key), kind):
-        raise _Unusable(f"{where} lacks a usable {key!r}")
+        raise Unusable(f"{where} lacks a usable {key!r}")
     return item[key]

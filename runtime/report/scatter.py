@@ -99,13 +99,14 @@ def _said(point: Point) -> str:
     return f"{point.name}: gained {points(change.value)} {interval(change)}, forgot {percent(point.forgetting)} % elsewhere"
 
 
-def _path(look: int, x: float, y: float, radius: float) -> str:
+def shape(look: int, x: float, y: float, radius: float) -> str:
+    """The outline of a method's mark around (x, y)."""
     corners = (f"{x + radius * dx:.1f} {y + radius * dy:.1f}" for dx, dy in SHAPES[look % len(SHAPES)])
     return f"M{'L'.join(corners)}z"
 
 
 def _dot(point: Point, x: Scale, y: Scale) -> Markup:
-    place = {"d": _path(point.look, x(point.forgetting), y(point.gain.delta.value), 3.5)}
+    place = {"d": shape(point.look, x(point.forgetting), y(point.gain.delta.value), 3.5)}
     return titled(_said(point), {}, element("path", {**place, "class": f"dot m{point.look % COLOURS}"}))
 
 
@@ -115,7 +116,7 @@ def _whisker(point: Point, x: Scale, y: Scale) -> Markup:
 
 
 def _marker(point: Point, x: Scale, y: Scale) -> Markup:
-    place = {"d": _path(point.look, x(point.forgetting), y(point.gain.delta.value), 7)}
+    place = {"d": shape(point.look, x(point.forgetting), y(point.gain.delta.value), 7)}
     style = f"mean m{point.look % COLOURS}" + (" hollow" if point.partial else "")
     return titled(_said(point), {}, element("path", {**place, "class": style}))
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from runtime.errors import JobError
+from runtime.report import divergence
 from runtime.report.compare import Comparison, Outcome, compare, level
+from runtime.report.divergence import Moved
 from runtime.report.results import Problem, Scores, Source, load
 from runtime.report.settings import Cell, Point, Settings, Suite
 from runtime.report.statistics import Estimate, correlation, sum_of_independent, weighted_sum
@@ -126,21 +129,32 @@ class Measured:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the renderers show. `fingerprint` is the report job's: it covers the config and every input of the study."""
+    """Everything the renderers show. `fingerprint` is the report job's: it covers the config and every input of the study.
+
+    `moved` says of every cell and point how far it is from its start, where the study asks; `lineage` what is known of the
+    samplings and trainings behind each cell (runtime/lineage.py).
+    """
 
     settings: Settings
     fingerprint: str
     sections: tuple[Section, ...]
     measured: Mapping[str, Measured]
     notes: tuple[str, ...]
+    moved: tuple[Moved, ...] = ()
+    lineage: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     @property
     def results(self) -> list[Result]:
         return [result for section in self.sections for result in section.all_results]
 
     @property
-    def problems(self) -> list[tuple[Result, Problem]]:
-        return [(result, result.outcome) for result in self.results if isinstance(result.outcome, Problem)]
+    def planned(self) -> list[Result | Moved]:
+        """Whatever should have a number."""
+        return [*self.results, *self.moved]
+
+    @property
+    def problems(self) -> list[tuple[Result | Moved, Problem]]:
+        return [(result, result.outcome) for result in self.planned if isinstance(result.outcome, Problem)]
 
 
 def build(
@@ -159,7 +173,25 @@ def build(
     sections = tuple(_section(key, desk) for key in _section_keys(settings.cells))
     results = [result for section in sections for result in section.all_results]
     notes = (*_result_notes(results), *_suite_notes(settings, measured))
-    return Report(settings, fingerprint, sections, measured, notes)
+    moved = tuple(one for cell in settings.cells for one in _moved(cell, sources, explain))
+    lineage = {cell.id: _lineage([loaded[job] for job in cell.evaluations.values()]) for cell in settings.cells}
+    return Report(settings, fingerprint, sections, measured, notes, moved, lineage)
+
+
+def _moved(cell: Cell, sources: Mapping[str, Source], explain: Callable[[str], str | None]) -> Iterator[Moved]:
+    """How far the cell has moved from its start, at its points and at its end."""
+    for point in (*cell.points, None):
+        for name, job in (point or cell).divergence.items():
+            outcome = divergence.load(_source(job, sources))
+            if isinstance(outcome, Problem) and outcome.status == "missing":
+                outcome = Problem("missing", explain(job) or outcome.why)
+            yield Moved(cell, point, Suite(name, cell.trained, cell.trained, name, cell.trained), job, outcome)
+
+
+def _lineage(loaded: Iterable[Scores | Problem]) -> tuple[Mapping[str, Any], ...]:
+    """What the scores of one checkpoint carry, each job once."""
+    entries = {str(e["job"]): e for scores in loaded if isinstance(scores, Scores) for e in scores.lineage}
+    return tuple(entries.values())
 
 
 @dataclass(frozen=True)

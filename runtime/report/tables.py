@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from runtime.report import razor_tables, told
 from runtime.report.compare import Comparison, Level
+from runtime.report.divergence import Moved
+from runtime.report.razor import sweeps
 from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Effect, Report, Result, Section, Summary
-from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
+from runtime.report.wording import GAIN, LOSS, WIDTH, confidence, interval, mark, own_label, percent, points, printable, wrapped
 
-WIDTH = 100
 MOST_REASONS = 20
 TRAINED = "◆"
 COLOURS = {GAIN: "\x1b[34m", LOSS: "\x1b[33m", "MISSING": "\x1b[2m", "ERROR": "\x1b[31m"}
@@ -27,7 +28,9 @@ def text(report: Report) -> str:
     blocks += [block for section in report.sections for block in _tables(report, section)]
     blocks += [block for section in report.sections for block in _along(report, section)]
     blocks += [block for section in report.sections for block in _backward(section)]
-    blocks += [block for block in (_problems(report), _notes(report)) if block]
+    found = sweeps(report.sections, report.moved, report.settings.confidence)
+    blocks += razor_tables.blocks(found, confidence(report.settings))
+    blocks += [block for block in (*told.lines(report), _problems(report), _notes(report)) if block]
     blocks += [_verdicts(report, section) for section in report.sections]
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
 
@@ -39,7 +42,7 @@ def coloured(plain: str) -> str:
 
 def _head(report: Report) -> list[str]:
     settings = report.settings
-    found, planned = len(report.results) - len(report.problems), len(report.results)
+    found, planned = len(report.planned) - len(report.problems), len(report.planned)
     cells, suites = len(settings.cells), len({suite.source for suite in settings.suites})
     changes = f"change in points ± half its {confidence(settings)} interval: {GAIN}{LOSS} beyond, · within"
     told = changes if any(section.compared for section in report.sections) else "no start is measured, so no change can be told"
@@ -162,35 +165,31 @@ def _problems(report: Report) -> list[str]:
     """Every cell and suite without a number, those of one reason together."""
     if not report.problems:
         return []
-    lines = [f"without a number: {len(report.problems)} of {len(report.results)} results"]
-    planned = Counter(result.where for result in report.results)
+    lines = [f"without a number: {len(report.problems)} of {len(report.planned)} results"]
+    planned = Counter(result.where for result in report.planned)
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
     reasons = [(key, list(group)) for key, group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why))]
     for (status, why), group in reasons[:MOST_REASONS]:
         line = f"{status.upper()} {_cells_and_suites([result for result, _ in group], planned)}: {printable(why)}"
-        lines += _wrapped(line)
+        lines += wrapped(line)
     more = len(reasons) - MOST_REASONS
     return [*lines, f"  and {more} reasons more, all in report.html"] if more > 0 else lines
 
 
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _cells_and_suites(results: Sequence[Result], planned: Mapping[str, int]) -> str:
+def _cells_and_suites(results: Sequence[Result | Moved], planned: Mapping[str, int]) -> str:
     """Each cell once, with the suites that it lacks."""
-    by_cell: dict[str, list[Result]] = {}
+    by_cell: dict[str, list[Result | Moved]] = {}
     for result in results:
         by_cell.setdefault(result.where, []).append(result)
     return ", ".join(f"{printable(cell)} ({_suites(own, planned[cell])})" for cell, own in by_cell.items())
 
 
-def _suites(results: Sequence[Result], planned: int) -> str:
+def _suites(results: Sequence[Result | Moved], planned: int) -> str:
     return "all suites" if 1 < planned == len(results) else ", ".join(printable(result.suite.name) for result in results)
 
 
 def _notes(report: Report) -> list[str]:
-    lines = [line for note in report.notes for line in _wrapped(printable(note))]
+    lines = [line for note in report.notes for line in wrapped(printable(note))]
     return ["to bear in mind:", *lines] if lines else []
 
 

@@ -133,7 +133,6 @@ CONFLICTS = [
     ("verl==0.9.1\nhydra-core==1.4.0rc3\n", "hydra-core 1.4.0rc3 does not live with verl 0.9.1"),
     ("hydra-core==1.3.8\nantlr4-python3-runtime==4.11.0\n", "antlr4-python3-runtime 4.11.0 does not live with hydra-core"),
     ("omegaconf==2.3.1\nantlr4-python3-runtime==4.13.2\n", "antlr4-python3-runtime 4.13.2 does not live with omegaconf"),
-    ("lm-eval==0.4.13\nmath-verify==0.9.0\nantlr4-python3-runtime==4.9.3\n", "antlr4-python3-runtime 4.9.3 does not"),
     ("gem-llm==0.1.0\nhydra-core==1.3.8\nmath-verify==0.3.3\n", "math-verify 0.3.3 does not live with gem-llm"),
     ("verl==0.9.1\ntransformers==5.17.0\n", "transformers 5.17.0 does not live with verl 0.9.1"),
     ("verl==0.9.1\nvllm==0.31.0\n", "vllm 0.31.0 does not live with verl 0.9.1"),

@@ -170,6 +170,12 @@ def test_another_environment_runs_cold_and_says_so(warm: Warm) -> None:
     assert wrong == "starting cold: the warm process was started for another environment\n"
 
 
+def test_what_only_torchrun_reads_keeps_no_job_from_the_warm_process(warm: Warm) -> None:
+    warm.ask("--help")
+    code, _, wrong = warm.ask("--help", TORCH_ELASTIC_SHUTDOWN_TIMEOUT="300")
+    assert (code, wrong) == (0, "")
+
+
 def test_other_code_runs_cold_and_says_so(warm: Warm, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
     warm.ask("--help")
