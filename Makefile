@@ -1,9 +1,10 @@
 # Two commands do everything on a fresh machine (Debian, Python 3.11, git, make):
-#   make demo    compile, run and report the miniature study, really trained, on this machine's CPU
+#   make demo    compile, run and report the first look at the miniature, really trained, on this machine's CPU
 #   make test    every test, on a private Slurm of its own where it can be had
+# `make demo-all` runs the whole miniature, `make demo SPEC=specs/NAME.yaml` any other study of it.
 
 PYTHON ?= python3.11
-SPEC ?= specs/micro.yaml
+SPEC ?= specs/micro_first.yaml
 STUDY = $(basename $(notdir $(SPEC)))
 VENV := .venv
 VERL := .venv-verl
@@ -15,15 +16,18 @@ SHARED := -n 2 --dist loadscope
 install = for try in 1 2 3; do $(1)/python -m pip install --quiet --disable-pip-version-check $(2) && break; \
     test $$try -lt 3 || exit 1; echo "lethe: that failed; trying again"; sleep 10; done
 
-.PHONY: demo demo-unlearning test check lint types lock locks clean
+.PHONY: demo demo-all demo-unlearning test check lint types lock locks clean
 
 demo: $(STAMP)
 	@$(BIN)/lethe compile $(SPEC)
 	@bash generated/submit_all.sh $(STUDY)
 	@$(BIN)/lethe report $(SPEC)
 
-demo-unlearning: SPEC = specs/micro_unlearning.yaml
-demo-unlearning: demo
+demo-all:
+	@$(MAKE) --no-print-directory demo SPEC=specs/micro.yaml
+
+demo-unlearning:
+	@$(MAKE) --no-print-directory demo SPEC=specs/micro_unlearning.yaml
 
 test: export OMP_NUM_THREADS := 1
 test: $(STAMP) $(VERL)/.installed

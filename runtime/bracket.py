@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import attempts, markers, steps, twins
+from runtime import attempts, lineage, markers, steps, twins
 from runtime.contract import Contract, guard, job_of, load
 from runtime.errors import BUG, CommandFailed, EndedEarly, JobError, named
 from runtime.job import Job
@@ -91,8 +91,10 @@ def begin(path: Path, *, marked: bool = False) -> bool:
     if contract.kind == "convert" and (step := job_of(contract).config.get("step")) is not None:
         steps.step_folder(contract.inputs["shards"], step)
     if contract.output_type == "checkpoint.shards":
+        from runtime.rewards import check_rewards
         from runtime.verl import checkpoint
 
+        check_rewards(job_of(contract))
         checkpoint.start_over_if_past(contract.job, contract.out, contract.steps)
     _start(contract, _saved(contract), marked=marked)  # what was started over has saved nothing
     return True
@@ -240,6 +242,7 @@ def _close(contract: Contract, facts: Mapping[str, Any], seconds: float | None) 
             seconds=seconds,
             finished=markers.now(),
             environment=contract.environment,
+            lineage=lineage.of(contract.inputs),
         ),
     )
 

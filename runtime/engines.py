@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,34 @@ from typing import Any
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.models import load_model, load_tokenizer
-from runtime.sampling import Decoding, Sample, sample
+from runtime.sampling import Decoding, OnBatch, Sample, sample
 
 ENGINES = ("transformers", "vllm")
 
-Draw = Callable[[Sequence[str], Sequence[int], Decoding, Callable[[int], None]], list[Sample]]
+Draw = Callable[[Sequence[str], Sequence[int], Decoding, OnBatch], list[Sample]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A checkpoint that is ready: `draw(prompts, seeds, decoding, on_batch)` gives a sample for each rendered prompt."""
+    """A checkpoint that is ready: `draw_all(prompts, seeds, decoding, on_batch)` gives a sample for each rendered prompt.
+
+    Some of them may be failures.
+    """
 
     tokenizer: Any
     dtype: str
-    draw: Draw
+    draw_all: Draw
+
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], decoding: Decoding, on_batch: OnBatch) -> list[Sample]:
+        """The samples, for a job that needs them all. Raises JobError at the first that failed."""
+
+        def told(drawn: Mapping[int, Sample]) -> None:
+            for answer in drawn.values():
+                if answer.failed:
+                    raise JobError(answer.failed)
+            on_batch(drawn)
+
+        return self.draw_all(prompts, seeds, decoding, told)
 
 
 def check_engine(job: Job) -> str:

@@ -1,11 +1,12 @@
 """The done-marker: `DONE.json`, written last, atomically, into the folder of an artifact that met its contract.
 
     {"lethe": 1, "job": …, "kind": …, "type": …, "fingerprint": …, "facts": {…}, "seconds": 8.2, "finished": "2026-…Z",
-     "environment": {"name": "verl", "lock": "02e1…"}}
+     "environment": {"name": "verl", "lock": "02e1…"}, "lineage": [{"job": …, "kind": …, …}]}
 
 `facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, with that of earlier ones
 where another program went on from their checkpoints (runtime/attempts.py), or null when Lethe did not time it.
-`environment` says where it ran, with the hash of the lock of what was installed there; it is null in markers of old.
+`environment` says where it ran, with the hash of the lock of what was installed there; it is null in markers of old. `lineage`
+tells what happened in the samplings and trainings that led here (runtime/lineage.py).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Marker:
     seconds: float | None
     finished: str
     environment: Mapping[str, str | None] | None = None
+    lineage: tuple[Mapping[str, Any], ...] = ()
 
 
 def read(folder: Path) -> Marker | None:
@@ -42,7 +44,7 @@ def read(folder: Path) -> Marker | None:
     try:
         fields = json.loads((folder / NAME).read_text(encoding="utf-8"))
         del fields["lethe"]
-        return Marker(**fields)
+        return Marker(**{**fields, "lineage": tuple(fields.get("lineage", ()))})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,4 +1,4 @@
-"""Causal language models: making the miniature's tiny Qwen3 and its tokenizer, loading any `checkpoint.hf` folder."""
+"""Causal language models: making the miniature's tiny models and their tokenizers, loading any `checkpoint.hf` folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,24 @@ from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 from transformers.utils import logging
 
 from runtime.errors import JobError
 
+# The families that a small model can be made of, by name: the class of its config and its own.
+ARCHITECTURES: Mapping[str, tuple[Any, Any]] = {
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "llama": (LlamaConfig, LlamaForCausalLM),
+}
 PAD = "<|pad|>"
 EOS = "<|end|>"
 LONGEST_SEQUENCE = 256
@@ -48,11 +61,19 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, clean_up_tokenization_spaces=False)
 
 
-def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Any:
-    """A freshly initialised Qwen3 of `layers` blocks, `hidden` wide; the same seed gives the same weights."""
+def tiny_model(
+    architecture: str, tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int
+) -> Any:
+    """A freshly initialised model of `layers` blocks, `hidden` wide; the same seed gives the same weights.
+
+    Raises JobError for an architecture that is not there, and for heads that do not divide the width.
+    """
+    if architecture not in ARCHITECTURES:
+        raise JobError(f"model: there is no architecture {architecture!r}; this runtime has {', '.join(ARCHITECTURES)}")
     if hidden % heads or (hidden // heads) % 2:
         raise JobError(f"model: hidden={hidden} must be an even multiple of heads={heads}; change one of them")
-    config = Qwen3Config(
+    config_class, model_class = ARCHITECTURES[architecture]
+    config = config_class(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
         intermediate_size=3 * hidden,
@@ -67,7 +88,12 @@ def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, 
         bos_token_id=None,
     )
     torch.manual_seed(seed)
-    return Qwen3ForCausalLM(config)
+    return model_class(config)
+
+
+def tiny_qwen3(tokenizer: PreTrainedTokenizerFast, *, layers: int, hidden: int, heads: int, seed: int) -> Any:
+    """A freshly initialised model of the miniature's own family."""
+    return tiny_model("qwen3", tokenizer, layers=layers, hidden=hidden, heads=heads, seed=seed)
 
 
 def load_tokenizer(folder: Path) -> Any:

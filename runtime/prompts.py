@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+PROBE = "What is asked?"
+
 
 def render_prompt(prompt: str, tokenizer: Any) -> str:
     """The text after which the model's answer begins. Chat templates that know `enable_thinking` are told not to."""
@@ -31,3 +33,8 @@ def prompt_hash(rendered: Iterable[str]) -> str:
     for text in rendered:
         digest.update(text.encode("utf-8") + b"\0")
     return digest.hexdigest()[:16]
+
+
+def prompt_form(tokenizer: Any) -> str:
+    """A hash of how this tokenizer's model is asked, whatever the question: one to be trained and one to be measured agree."""
+    return prompt_hash([render_prompt(PROBE, tokenizer)])

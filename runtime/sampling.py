@@ -7,7 +7,7 @@ neighbours nor the batch size (up to rounding in the logits).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,17 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer: its text without the prompt and without surrounding space, and whether the model ended it itself."""
+    """One answer: its text without the prompt and without surrounding space, and whether the model ended it itself.
+
+    `failed` says why there is none, where what samples refused the prompt.
+    """
 
     text: str
     finished: bool
+    failed: str = ""
+
+
+OnBatch = Callable[[Mapping[int, Sample]], None]  # is told what was drawn just now, by its place among the prompts
 
 
 def item_seed(seed: int, *names: str | int) -> int:
@@ -46,38 +53,53 @@ def sample(
     prompts: Sequence[str],
     seeds: Sequence[int],
     decoding: Decoding,
-    on_batch: Callable[[int], None] = lambda done: None,
+    on_batch: OnBatch = lambda drawn: None,
 ) -> list[Sample]:
-    """One sample for each rendered prompt, in order; `on_batch` is told how many are done after each batch.
+    """One sample for each rendered prompt, in order; `on_batch` is told the samples of each batch.
 
-    Prompts of like length share a batch, left-padded to its longest; at temperature 0 the seeds decide nothing.
+    Prompts of like length share a batch, left-padded to its longest; at temperature 0 the seeds decide nothing. Without the
+    prompts of the first batches, the others are in the same batches as with them.
     """
     encoded: list[list[int]] = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    ends = _end_tokens(model, tokenizer)
-    return [_finish(tokens, tokenizer, ends) for tokens in sample_tokens(model, tokenizer, encoded, seeds, decoding, on_batch)]
+    ends = end_tokens(model, tokenizer)
+    found: dict[int, Sample] = {}
+    for batch in _batches(model, tokenizer, encoded, seeds, decoding):
+        drawn = {index: _finish(tokens, tokenizer, ends) for index, tokens in batch.items()}
+        found |= drawn
+        on_batch(drawn)
+    return [found[index] for index in range(len(prompts))]
 
 
-@torch.inference_mode()
 def sample_tokens(
-    model: Any,
-    tokenizer: Any,
-    encoded: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    decoding: Decoding,
-    on_batch: Callable[[int], None] = lambda done: None,
-) -> list[list[int]]:
-    """The new tokens behind each prompt in tokens, in order: up to and with the end token, or as many as there may be."""
-    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
-    ends = _end_tokens(model, tokenizer)
+    model: Any, tokenizer: Any, encoded: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[int]]:  # fmt: skip
+    """The new tokens behind each prompt in tokens, in order: up to and with the end token, or as many as there may be.
+
+    `progress` is told after each batch how many prompts are answered.
+    """
     found: dict[int, list[int]] = {}
+    for batch in _batches(model, tokenizer, encoded, seeds, decoding):
+        found |= batch
+        if progress:
+            progress(len(found))
+    return [found[index] for index in range(len(encoded))]
+
+
+def _batches(
+    model: Any, tokenizer: Any, encoded: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding
+) -> Iterator[dict[int, list[int]]]:
+    """The new tokens of one batch after the other, by the prompts' places; the shortest prompts first."""
+    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
+    ends = end_tokens(model, tokenizer)
     for start in range(0, len(order), decoding.batch):
         chosen = order[start : start + decoding.batch]
         draws = _uniforms([seeds[index] for index in chosen], decoding)
+        found = {}
         for index, tokens in zip(chosen, _decode(model, tokenizer, [encoded[i] for i in chosen], draws, decoding), strict=True):
             ended = next((place + 1 for place, token in enumerate(tokens) if token in ends), len(tokens))
             found[index] = tokens[:ended]
-        on_batch(len(found))
-    return [found[index] for index in range(len(encoded))]
+        yield found
 
 
 def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -98,6 +120,7 @@ def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: flo
     return tokens.gather(1, torch.minimum(position, last)[:, None])[:, 0]
 
 
+@torch.inference_mode()
 def _decode(
     model: Any, tokenizer: Any, encoded: Sequence[Sequence[int]], draws: torch.Tensor, decoding: Decoding
 ) -> list[list[int]]:
@@ -106,7 +129,7 @@ def _decode(
     cache = DynamicCache(config=model.config)
     positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
     alive = torch.arange(len(encoded), device=model.device)
-    ends = torch.tensor(sorted(_end_tokens(model, tokenizer)), device=model.device)
+    ends = torch.tensor(sorted(end_tokens(model, tokenizer)), device=model.device)
     found = torch.full((len(encoded), decoding.max_new_tokens), int(ends[0]), device=model.device)
     draws = draws.to(model.device)
     for step in range(decoding.max_new_tokens):
@@ -146,7 +169,7 @@ def _uniforms(seeds: Sequence[int], decoding: Decoding) -> torch.Tensor:
     return torch.tensor(np.stack(drawn), dtype=torch.float32)
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """The tokenizer's end token and those that the model's generation config adds (chat models have several)."""
     configured = model.generation_config.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]

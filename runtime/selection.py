@@ -38,6 +38,14 @@ def first_correct(traces: Iterable[Row]) -> Selection:
     return _select(traces, lambda trace: [_completion(trace, _correct(trace)[0])])
 
 
+def at_least(traces: Iterable[Row], least: int, per_question: int | None) -> Selection:
+    """Of each question of whose samples at least `least` are correct and finished, its different correct answers.
+
+    In sampled order, at most `per_question` of them; None takes all. A question that a model solves only by luck is dropped.
+    """
+    return _select(traces, lambda trace: [_completion(trace, text) for text in _often(trace, least)[:per_question]])
+
+
 def balanced(traces: Iterable[Row], per_question: int) -> Selection:
     """Exactly `per_question` different correct answers a question; a question with fewer is dropped."""
     return _select(traces, lambda trace: [_completion(trace, text) for text in _enough(trace, per_question)])
@@ -116,6 +124,13 @@ def _correct(trace: Row) -> list[str]:
     texts = _texts(sample for sample in trace["samples"] if sample["correct"] and sample["finished"])
     if not texts:
         raise Dropped("no correct answer")
+    return texts
+
+
+def _often(trace: Row, least: int) -> list[str]:
+    texts = _correct(trace)
+    if sum(sample["correct"] and sample["finished"] for sample in trace["samples"]) < least:
+        raise Dropped(f"fewer than {least} correct answers")
     return texts
 
 

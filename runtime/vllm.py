@@ -10,7 +10,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from runtime.errors import JobError
 from runtime.launch import child, ports, server
 
 if TYPE_CHECKING:
-    from runtime.sampling import Decoding, Sample
+    from runtime.sampling import Decoding, OnBatch, Sample
 
 PATIENCE = 1800.0  # seconds for loading and compiling; large models from a slow disk take ten minutes
 GRACE = 60.0
@@ -30,6 +30,10 @@ ANSWER = 3600.0  # seconds for one completion
 LAST_BREATH = 2.0  # seconds in which a server that broke off may end
 NAME = "model"
 LOG = "vllm.log"
+
+
+class RefusedError(JobError):
+    """The server is up and does not answer this request, such as one that is too long for it."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,13 @@ class Server:
     options: Mapping[str, Any]
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding, on_batch: Callable[[int], None]
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding, on_batch: OnBatch
     ) -> list[Sample]:
-        """One answer to each prompt (tokens), in order; `on_batch` is told how many are there. Raises JobError."""
+        """One answer to each prompt (tokens), in order, or why it was refused; `on_batch` is told each. Raises JobError."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = [pool.submit(self._one, prompt, seed, decoding) for prompt, seed in zip(prompts, seeds, strict=True)]
             try:
-                return [_told(future, done, on_batch) for done, future in enumerate(asked, 1)]
+                return [_told(future, place, on_batch) for place, future in enumerate(asked)]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -58,7 +62,10 @@ class Server:
 
         wanted = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature, "top_p": decoding.top_p}
         body = {"model": NAME, "prompt": list(prompt), "seed": seed, **wanted, **self.options}
-        choice = self._post("/v1/completions", body)["choices"][0]
+        try:
+            choice = self._post("/v1/completions", body)["choices"][0]
+        except RefusedError as error:
+            return Sample(text="", finished=False, failed=str(error))
         return Sample(text=choice["text"].strip(), finished=choice["finish_reason"] == "stop")
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -68,7 +75,8 @@ class Server:
             with server.DIRECT.open(request, timeout=ANSWER) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            raise JobError(f"vLLM refuses a request ({error.code}): {error.read().decode(errors='replace')[:500]}") from error
+            kind = RefusedError if error.code < 500 else JobError
+            raise kind(f"vLLM refuses a request ({error.code}): {error.read().decode(errors='replace')[:500]}") from error
         except (OSError, http.client.HTTPException) as error:  # also one that broke off in the middle of its answer
             server.check_alive(self.process, self.log, LAST_BREATH)
             raise JobError(f"vLLM does not answer ({error}); see {self.log}") from error
@@ -102,7 +110,7 @@ def _words(name: str, value: Any) -> list[str]:
     return [f"--{option}", json.dumps(value) if isinstance(value, Mapping | list) else str(value)]
 
 
-def _told(future: Future[Sample], done: int, on_batch: Callable[[int], None]) -> Sample:
+def _told(future: Future[Sample], place: int, on_batch: OnBatch) -> Sample:
     found = future.result()
-    on_batch(done)
+    on_batch({place: found})
     return found

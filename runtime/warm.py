@@ -42,7 +42,7 @@ READ_AT_IMPORT = (
     "TRANSFORMERS_",
     "TOKENIZERS_",
 )
-OF_TORCHRUN = "TORCH_ELASTIC_"  # its own settings, which scripts of trainings have and others have not
+READ_BY_TORCHRUN = "TORCH_ELASTIC_"  # which starts processes of its own; scripts of trainings set one
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 BACKLOG = 256
 PYTHON = str(Path(sys.prefix).resolve())
@@ -61,7 +61,8 @@ class Request:
 
     def decisive(self) -> tuple[str, str, dict[str, str]]:
         """Return what must be equal for two requests to be served by one process."""
-        names = sorted(n for n in self.environment if n.startswith(READ_AT_IMPORT) and not n.startswith(OF_TORCHRUN))
+        imported = (name for name in self.environment if name.startswith(READ_AT_IMPORT))
+        names = sorted(name for name in imported if not name.startswith(READ_BY_TORCHRUN))
         return self.python, self.code, {name: self.environment[name] for name in names}
 
 

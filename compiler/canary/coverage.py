@@ -27,7 +27,7 @@ def coverage(compiled: Compiled) -> dict[str, frozenset[Mark]]:
 
 def _own(cell: PlannedCell) -> Iterator[Mark]:
     yield from (("axis", f"{axis}={value}") for axis, value in cell.axes.items())
-    yield from (("suite", suite) for suite in cell.after)
+    yield from (("suite", suite) for suite in (*cell.after, *cell.divergence))
     if cell.points:
         yield "checkpoints", "along the way"
     if cell.relearned:

@@ -32,7 +32,7 @@ def shrunk(jobs: Iterable[Job]) -> Amendment:
         if kind == "generate":
             return _fewer(values, "prompts", prompts)
         if kind == "evaluate":
-            return {**_fewer(values, "limit", ITEMS), **_fewer_items(values)}
+            return {**_fewer(values, "limit", ITEMS), **_fewer(values, "prompts", ITEMS), **_fewer_items(values)}
         return {}
 
     return Amendment("canary", settings, _execution)

@@ -3,48 +3,20 @@ clusters."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator, with_config
+from pydantic import ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
 from compiler.language.references import Refers
 from compiler.language.study import Checkpoints, Name, Positive, Share, Size
-from compiler.language.validation import Strict, exactly_one
-from compiler.slurm import memory, time_limit
+from compiler.language.validation import Strict, both_or_none, exactly_one, misplaced
+from compiler.language.words import Memory, Module, Python, Sha256, Time, Variable, Word
 
 Settings = dict[str, Any]
 ResourcesName = Annotated[Name, Refers("resources")]
 DomainName = Annotated[Name, Refers("domains")]
-
-
-VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-WORD = r"^[A-Za-z0-9][A-Za-z0-9_.,:-]*$"
-TIME = r"^(?=.*[1-9])([0-9]+-[0-9]+(:[0-9]+){0,2}|[0-9]+(:[0-9]+){0,2})$"
-MEMORY = r"^(0|[1-9][0-9]*[KMGT])$"
-
-
-def _variable(value: str) -> str:
-    if not re.fullmatch(VARIABLE.strip("^$"), value):
-        raise ValueError(f"'{value}' is no name of a shell variable")
-    return value
-
-
-def _word(value: str) -> str:
-    """Words of #SBATCH lines stand there without quotes."""
-    if not re.fullmatch(WORD.strip("^$"), value):
-        raise ValueError(f"'{value}' is no word that Slurm takes here")
-    return value
-
-
-Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": VARIABLE})]
-Word = Annotated[str, AfterValidator(_word), WithJsonSchema({"type": "string", "pattern": WORD})]
-Time = Annotated[str, AfterValidator(time_limit), WithJsonSchema({"type": "string", "pattern": TIME})]
-Memory = Annotated[str, AfterValidator(memory), WithJsonSchema({"type": "string", "pattern": MEMORY})]
-
-
 Seconds = Annotated[float, Field(gt=0)]
 ScaleName = Annotated[Name, Refers("scales")]
 Paces = Seconds | dict[ScaleName, Seconds | dict[Name, Seconds]]
@@ -175,19 +147,44 @@ class Dataset(Strict):
     """Answers to sample first; without, the domain's own solutions are used."""
 
 
+class Pretrain(Strict):
+    """A model trained by the plan itself, on rows of these domains, from `start` or from nothing."""
+
+    domains: list[DomainName] = Field(min_length=1)
+    """What it learns."""
+    start: Name | None = None
+    """The start of the same scale that it goes on from."""
+    settings: Settings
+    """The model and its training."""
+    resources: ResourcesName = "train"
+    """A class of the cluster's resources."""
+
+
 class Teacher(Strict):
-    """A hub model that answers a domain's questions."""
+    """A model that answers a domain's questions: a hub model at a revision, or one that the plan trains."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [exactly_one("hub", "pretrain"), both_or_none("hub", "revision")]})
 
     about: str
     """One line on what it is."""
-    hub: str
+    hub: str | None = None
     """The model's name on the hub."""
-    revision: str
+    revision: str | None = None
     """A commit, tag or branch."""
+    pretrain: Pretrain | None = None
+    """Trained by the plan, from nothing, on whole rows."""
     parameters: float | None = Field(default=None, gt=0)
     """How many weights it has; tells whether it fits the GPUs."""
     shape: Shape | None = None
     """Its layers; tells how many answers it can write at a time."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Teacher:
+        if (self.hub is None) == (self.pretrain is None) or (self.hub is None) != (self.revision is None):
+            raise ValueError("a teacher is a hub model (hub and revision) or is trained by the plan (pretrain)")
+        if self.pretrain and self.pretrain.start is not None:
+            raise misplaced(("pretrain", "start"), "a teacher is of no scale and has no start to go on from")
+        return self
 
 
 class Domain(Strict):
@@ -197,7 +194,7 @@ class Domain(Strict):
 
     about: str
     """One line on what it is."""
-    grader: Literal["math", "code", "qa", "refusal"] | None = None
+    grader: Literal["math", "code", "qa", "refusal", "reasoning_gym", "gem"] | None = None
     """How an answer is told right or wrong; null where nothing is graded."""
     settings: Settings | None = None
     """Where its rows come from."""
@@ -229,19 +226,6 @@ class Domain(Strict):
         return self
 
 
-class Pretrain(Strict):
-    """A start model trained by the plan itself, on rows of these domains, from `start` or from nothing."""
-
-    domains: list[DomainName] = Field(min_length=1)
-    """What it learns."""
-    start: Name | None = None
-    """The start it goes on from."""
-    settings: Settings
-    """The model and its training."""
-    resources: ResourcesName = "train"
-    """A class of the cluster's resources."""
-
-
 class Trained(Strict):
     """A start that is itself made by a method on a domain."""
 
@@ -268,12 +252,18 @@ class Prompt(TypedDict):
 
 
 class Start(Strict):
-    """One model to begin from: a hub model at a revision, or one that the plan trains."""
+    """One model to begin from: a hub model at a revision, one inside a Python package, or one that the plan trains."""
 
     hub: str | None = None
     """The model's name on the hub."""
     revision: str | None = None
     """A commit, tag or branch."""
+    package: str | None = None
+    """A Python package of the jobs' environment that holds the weights and the tokenizer in one GGUF file."""
+    version: str | None = None
+    """The package's version."""
+    sha256: Sha256 | None = None
+    """The hash of that file."""
     prompt: Prompt
     """How it is asked: the template, and whether it thinks first."""
     pretrain: Pretrain | None = None
@@ -293,6 +283,9 @@ class Scale(Strict):
     """Its layers; tells what trainings and samplings take of a GPU's memory."""
     starts: dict[Name, Start]
     """The models to begin from."""
+
+
+DIVERGENCE = "divergence"  # the setting by which a suite says that it measures one
 
 
 class TaskSize(Strict):
@@ -334,10 +327,19 @@ class Suite(Strict):
     held_out: dict[DomainName, list[Name]] = Field(default={})
     """Tasks that measure what a domain trains: for cells of these domains they are no part of the forgetting profile."""
 
+    @property
+    def what(self) -> str:
+        """The part of its backend that measures it."""
+        kinds = (("metrics", "evaluate_unlearning"), (DIVERGENCE, f"evaluate_{DIVERGENCE}"))
+        return next((part for key, part in kinds if key in self.settings), "evaluate")
+
+    @property
+    def is_divergence(self) -> bool:
+        """Whether it compares each checkpoint with the model that its training began from."""
+        return DIVERGENCE in self.settings
+
 
 Capability = Literal["gpu", "network", "flash_attn", "latex"]
-Python = Annotated[str, Field(pattern=r"^3\.[0-9]+$")]
-Module = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 
 
 class Environment(Strict):

@@ -205,6 +205,8 @@ class Evaluation(Strict):
 
     suites: Annotated[Names, Refers("suites")]
     """Suites of the catalog, the same for all cells."""
+    divergence: Annotated[Name, Refers("suites")] | None = None
+    """A suite that tells how far each measured checkpoint has moved from its cell's start, on prompts of what was trained."""
     checkpoints: Checkpoints = "final"
     """Which of a training's checkpoints; a suite may say its own."""
     after: Literal["last", "each"] = "last"

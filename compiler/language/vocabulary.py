@@ -161,8 +161,7 @@ def _of_suite(place: _Place, model: Suite) -> Iterator[Diagnostic]:
     if slip and backends.exists(model.backend, "evaluate_unlearning"):
         yield _unknown(place, slip, "metrics", whose)
         return
-    what = "evaluate_unlearning" if "metrics" in model.settings else "evaluate"
-    part = place.part(model.backend, what, ("backend",))
+    part = place.part(model.backend, model.what, ("backend",))
     if isinstance(part, Diagnostic):
         yield part
     for group in ("settings", "execution"):

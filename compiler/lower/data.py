@@ -82,7 +82,7 @@ def _build(
     artifact = f"{name}_{domain}"
     if found.traces:
         sampled = inputs["traces"] = _traces(context, cell, step, domain, found.traces, models)
-        artifact = sampled.name
+        artifact = _named(name, domain, found.traces, models)
         if found.traces.rounds > 1 and domain in models.before:
             inputs["traces_before"] = models.before[domain]
     what = f"build_{found.type.removeprefix('dataset.')}"
@@ -98,18 +98,29 @@ def _build(
     return job, sampled
 
 
+def _named(name: str, domain: str, traces: Traces, models: Models) -> str:
+    """What answers for a dataset of a domain are called, and what is built of them: whose they are, where a cell decides."""
+    own = _own(traces, models)
+    return f"{name}_{domain}" + (f"_{own.name}" if own else "")
+
+
+def _own(traces: Traces, models: Models) -> Job | None:
+    """The model of the cell itself that answers; None where a teacher does."""
+    return {"start": models.start, "previous": models.previous}.get(traces.model)
+
+
 def _traces(context: Context, cell: Cell, step: Step, domain: str, traces: Traces, models: Models) -> Job:
     """Sampled, graded answers to a domain's questions, of the cell's own model or of a teacher."""
     name = step.stage.dataset
     asked, named = (context.catalog.at("datasets", name, path) for path in ((), ("traces", "model")))
-    own = {"start": models.start, "previous": models.previous}.get(traces.model)
+    own = _own(traces, models)
     what = f"generate_{context.catalog.get(Dataset, name, asked).type.removeprefix('dataset.')}"
     settings = context.below("datasets", name, ("traces", "settings"))
     if name in context.domain(domain).datasets:
         settings = merged(settings, context.below("domains", domain, ("datasets", name)).labelled(f"domain {domain}"))
     return context.workshop.make(
         Request(
-            id=f"generate/{name}_{domain}" + (f"_{own.name}" if own else ""), kind="generate", backend=traces.backend,
+            id=f"generate/{_named(name, domain, traces, models)}", kind="generate", backend=traces.backend,
             what=what if context.workshop.has_part(traces.backend, what) else "generate",
             settings=settings, resources=traces.resources,
             execution=context.below("datasets", name, ("traces", "execution")),

@@ -46,6 +46,9 @@ def columns(context: Context, cell: Cell, suites: Sequence[str], named: PathKey 
     for number, name in enumerate(suites):
         asked = context.tree.at((*named, number))
         suite = context.catalog.get(Suite, name, asked)
+        if suite.is_divergence:
+            message = f"suite '{name}' measures a divergence, which is no score"
+            raise spec_error(asked, message, f"say it as `divergence: {name}` under `evaluate`")
         if suite.domains == "cell":
             own = _measured_domains(context, cell, suite.source)
             found += [Column(f"{name}.{domain}", name, suite, domain, asked) for domain in own]
@@ -80,7 +83,8 @@ def measure(context: Context, chain: Chain) -> PlannedCell:
     after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale, first).id for column in own}
     points = tuple(_points(context, chain, own))
     trained = tuple(trained_domains(context, cell.domain))
-    return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points)
+    moved = diverge(context, chain, last, cell.id, trained)
+    return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points, divergence=moved)
 
 
 def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[PlannedPoint]:
@@ -108,7 +112,9 @@ def _point(
     jobs = {c.name: evaluate(context, c, model, f"{cell.id}.{label}", cell.labels, cell.scale, begun(chain)).id for c in there}
     turn = f", round {training.step.round + 1}" if training.step.stage.repeat > 1 else ""
     shown = f"{stage} on {source}{turn}" + ("" if step is None else f", step {step}")
-    return PlannedPoint(shown, source, step, model.id, jobs)
+    so_far = dict.fromkeys(part for done in chain.trainings[: number + 1] for part in done.step.source.parts)
+    moved = diverge(context, chain, model, f"{cell.id}.{label}", tuple(so_far))
+    return PlannedPoint(shown, source, step, model.id, jobs, moved)
 
 
 def _steps(context: Context, policy: Checkpoints, training: Training, asked: Position) -> list[int]:
@@ -159,10 +165,9 @@ def evaluate(
         inputs = listed_rows(context, "suites", suite, ("domains",), domains)
     reference = _reference(context, column, model, scale) if found.reference and compared else {}
     start_scores = _start_scores(context, column, model, scale, first) if found.before else {}
-    what = "evaluate_unlearning" if "metrics" in found.settings else "evaluate"
     return context.workshop.make(
         Request(
-            id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=what,
+            id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=found.what,
             settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
             resources=found.resources, inputs={"model": model, **inputs, **reference, **start_scores}, cell=cell,
             whose=f"suite {suite}", asked=column.asked,
@@ -185,6 +190,33 @@ def _start_scores(context: Context, column: Column, model: Job, scale: str, firs
     if first is None or first.model.fingerprint == model.fingerprint:
         return {}
     return {"start": evaluate(context, column, first.model, first.name, None, scale)}
+
+
+def diverge(context: Context, chain: Chain, model: Job, name: str, trained: Sequence[str]) -> dict[str, str]:
+    """How far a checkpoint has moved from its cell's start, on the domains trained on by then, or those that the suite names.
+
+    The job by the suite's name; nothing where the study does not ask. Raises SpecError for a suite that measures none.
+    """
+    suite = context.study.evaluate.divergence
+    if suite is None:
+        return {}
+    asked = context.tree.at(("evaluate", "divergence"))
+    found = context.catalog.get(Suite, suite, asked)
+    if not found.is_divergence:
+        hint = f"name one that has the setting 'divergence', or put '{suite}' under 'suites'"
+        raise spec_error(asked, f"suite '{suite}' measures no divergence", hint)
+    domains = list(trained) if found.domains in ("cell", []) else list(found.domains)
+    context.columns[suite] = Column(suite, suite, found, None, asked)
+    made = context.workshop.make(
+        Request(
+            id=f"evaluate/{name}.{suite}", kind="evaluate", backend=found.backend, what=found.what,
+            settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
+            resources=found.resources, cell=chain.cell.labels, whose=f"suite {suite}", asked=asked,
+            inputs={"model": model, "start": chain.start, **{domain: rows(context, domain, asked) for domain in domains}},
+            given={"suite": suite, "domains": domains},
+        )
+    )  # fmt: skip
+    return {suite: made.id}
 
 
 def _reference(context: Context, column: Column, model: Job, scale: str) -> dict[str, Job]:

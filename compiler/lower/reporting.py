@@ -42,10 +42,13 @@ def _measured(cell: PlannedCell) -> Iterable[Mapping[str, str]]:
 
 
 def _cell(context: Context, cell: PlannedCell, again: Relearned | None) -> dict[str, Any]:
-    points = [{"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after)} for p in cell.points]
+    points = [
+        {"label": p.label, "domain": p.domain, "step": p.step, "evaluations": dict(p.after), **_moved(p.divergence)}
+        for p in cell.points
+    ]
     told = {
         "id": cell.id, **cell.axes, "evaluations": dict(cell.after), "baseline": dict(cell.before),
-        "trained": list(cell.trained), "points": points,
+        "trained": list(cell.trained), "points": points, **_moved(cell.divergence),
     }  # fmt: skip
     reference = _reference(context, cell, again.reference if again else ())
     return {
@@ -72,6 +75,10 @@ def _of_references(cells: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         yield from reference["evaluations"].values()
         for point in reference["relearned"]:
             yield from point["evaluations"].values()
+
+
+def _moved(divergence: Mapping[str, str]) -> dict[str, Any]:
+    return {"divergence": dict(divergence)} if divergence else {}
 
 
 def _suite(context: Context, column: Column) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Models that a plan begins from: fetched from the hub, pre-trained by the plan, or a teacher's."""
+"""Models that a plan begins from: fetched from the hub or out of a package, pre-trained by the plan, or a teacher's."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ from typing import Any
 
 from compiler.diagnostics import Position, spec_error
 from compiler.fitness.models import Model, of_teacher
-from compiler.language.definitions import Pretrain, Teacher
+from compiler.language.definitions import Pretrain, Start, Teacher
 from compiler.language.source import PathKey, Tree
 from compiler.lower.context import Context
 from compiler.lower.workshop import Request
 from compiler.plan.plan import Job
+
+PACKAGED = "'package', 'version' and 'sha256'"
 
 
 def hub_or_pretrained(context: Context, name: str, scale: str, asked: Position | None = None) -> Job:
     """A start that no method makes."""
     start = context.start(name, scale, asked)
     if start.pretrain:
-        return _pretrain(context, name, scale, start.pretrain)
+        place = ("scales", scale, ("starts", name, "pretrain"))
+        model, whose = context.model(name, scale), f"start {name} of scale {scale}"
+        before = hub_or_pretrained(context, start.pretrain.start, scale) if start.pretrain.start else None
+        return _pretrain(context, f"{name}_{scale}", place, start.pretrain, whose, model, before)
     at = context.catalog.at("scales", scale, ("starts", name))
     model, given = context.model(name, scale), {"prompt": start.prompt}
+    if start.package is not None:
+        return _out_of_package(context, f"{name}_{scale}", start, at, model)
     return _fetch(context, f"{name}_{scale}", (start.hub, start.revision), at, model, given)
 
 
 def teacher(context: Context, name: str, asked: Position) -> Job:
     """A teacher's checkpoint, which `asked` names."""
     found = context.catalog.get(Teacher, name, asked)
+    if found.pretrain:
+        place = ("teachers", name, ("pretrain",))
+        return _pretrain(context, name, place, found.pretrain, f"teacher {name}", of_teacher(name, found))
     return _fetch(context, name, (found.hub, found.revision), context.catalog.at("teachers", name), of_teacher(name, found), {})
 
 
@@ -63,18 +73,19 @@ def rows(context: Context, domain: str, asked: Position | None = None) -> Job:
     )  # fmt: skip
 
 
-def _pretrain(context: Context, name: str, scale: str, made: Pretrain) -> Job:
-    """A start model that the plan trains itself, on whole rows."""
-    path: PathKey = ("starts", name, "pretrain")
-    inputs = listed_rows(context, "scales", scale, (*path, "domains"), made.domains)
-    if made.start is not None:
-        inputs["start"] = hub_or_pretrained(context, made.start, scale)
+def _pretrain(
+    context: Context, name: str, place: tuple[str, str, PathKey], made: Pretrain, whose: str, model: Model | None,
+    start: Job | None = None,
+) -> Job:  # fmt: skip
+    """A model that the plan trains itself, on whole rows; `place` is where the catalog says so."""
+    section, definition, path = place
+    inputs = listed_rows(context, section, definition, (*path, "domains"), made.domains)
+    inputs |= {"start": start} if start else {}
     return context.workshop.make(
         Request(
-            id=f"pretrain/{name}_{scale}", kind="pretrain", backend="native", what="pretrain", inputs=inputs,
-            settings=context.below("scales", scale, (*path, "settings")), resources=made.resources,
-            whose=f"start {name} of scale {scale}", asked=context.catalog.at("scales", scale, path),
-            model=context.model(name, scale),
+            id=f"pretrain/{name}", kind="pretrain", backend="native", what="pretrain", inputs=inputs,
+            settings=context.below(section, definition, (*path, "settings")), resources=made.resources,
+            whose=whose, asked=context.catalog.at(section, definition, path), model=model,
         )
     )  # fmt: skip
 
@@ -86,11 +97,31 @@ def _fetch(
     """A hub model at a revision."""
     hub, revision = hub_model
     if hub is None or revision is None:
-        raise spec_error(at, "a start needs 'hub' and 'revision', or 'pretrain', or 'trained'")
+        raise spec_error(at, f"a start needs 'hub' and 'revision', or {PACKAGED}, or 'pretrain', or 'trained'")
     settings = Tree(at.file, {"hub": hub, "revision": revision}, {(): at}).labelled(f"model {hub}")
     return context.workshop.make(
         Request(
             id=f"fetch/{name}", kind="fetch", backend="native", what="fetch", settings=settings, resources="cpu",
             whose=f"model {hub}", asked=at, given=given, model=model,
+        )
+    )  # fmt: skip
+
+
+def _out_of_package(context: Context, name: str, start: Start, at: Position, model: Model) -> Job:
+    """A model that a Python package holds, of one version, known by its file's hash."""
+    if start.hub is not None or start.revision is not None:
+        raise spec_error(
+            at, "a start comes from the hub or out of a package, not both", f"give 'hub' and 'revision', or {PACKAGED}"
+        )
+    if start.version is None or start.sha256 is None:
+        raise spec_error(
+            at, f"a start out of a package needs {PACKAGED}", "sha256sum tells the hash of the package's GGUF file"
+        )
+    named = {"package": start.package, "version": start.version, "sha256": start.sha256}
+    settings = Tree(at.file, named, {(): at}).labelled(f"package {start.package}")
+    return context.workshop.make(
+        Request(
+            id=f"fetch/{name}", kind="fetch", backend="native", what="fetch_package", settings=settings, resources="cpu",
+            whose=f"model of package {start.package}", asked=at, given={"prompt": start.prompt}, model=model,
         )
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from heapq import heappop, heappush
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -73,7 +73,7 @@ class Job:
         return f"{self.id}-{self.fingerprint[:SHORT]}"
 
 
-JOB_FIELDS = tuple(sorted(field.name for field in fields(Job)))
+JOB_FIELDS = tuple(sorted(one.name for one in fields(Job)))
 SHARED = frozenset(
     {"settings", "provenance", "config", "execution", "resources", "cost", "cell"}
 )  # which jobs may have in common
@@ -88,14 +88,15 @@ class PlannedPoint:
     step: int | None
     checkpoint: str
     after: Mapping[str, str]
+    divergence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
     """One cell with the jobs that train and measure it; `before` and `after` map a suite to its evaluate job.
 
-    `trained` names the domains whose rows it saw. `relearned` are checkpoints of the further training that shows how soon what
-    was forgotten is back.
+    `trained` names the domains whose rows it saw; `divergence` maps a suite to the job that tells how far it moved; `relearned`
+    are checkpoints of the further training that shows how soon what was forgotten is back.
     """
 
     id: str
@@ -106,6 +107,7 @@ class PlannedCell:
     trained: tuple[str, ...] = ()
     points: tuple[PlannedPoint, ...] = ()
     relearned: tuple[PlannedPoint, ...] = ()
+    divergence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Plan:
         """The same, part by part, so that a large plan is never in memory as text."""
         shared: dict[int, str] = {}
         opening = "{"
-        for name in sorted(["lethe", *(field.name for field in fields(self))]):
+        for name in sorted(["lethe", *(one.name for one in fields(self))]):
             yield f'{opening}\n "{name}": '
             if name == "jobs":
                 yield from _listed(_job_pieces(job, shared) for job in self.jobs)
@@ -160,7 +162,7 @@ def _listed(items: Iterable[Iterator[str]]) -> Iterator[str]:
 def _job_pieces(job: Job, shared: dict[int, str]) -> Iterator[str]:
     """A job's text, in one part unless it reads very much; `shared` keeps the text of what several jobs have in common."""
     if len(job.inputs) > MANY:
-        yield from pieces({field.name: getattr(job, field.name) for field in fields(job)}, "\n  ", 3)
+        yield from pieces({one.name: getattr(job, one.name) for one in fields(job)}, "\n  ", 3)
         return
     lines = []
     for name in JOB_FIELDS:

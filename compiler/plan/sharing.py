@@ -37,8 +37,9 @@ def needs(cells: Sequence[PlannedCell], jobs: Sequence[Job]) -> dict[str, set[st
 
 def evaluations(cell: PlannedCell) -> list[str]:
     """The jobs that measure a cell: its start, its last checkpoint, those along the way, and those of its relearning."""
-    along = [job for point in (*cell.points, *cell.relearned) for job in point.after.values()]
-    return [*cell.before.values(), *cell.after.values(), *along]
+    points = (*cell.points, *cell.relearned)
+    along = [job for point in points for job in (*point.after.values(), *point.divergence.values())]
+    return [*cell.before.values(), *cell.after.values(), *cell.divergence.values(), *along]
 
 
 def _parents(jobs: Sequence[Job]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,13 +61,19 @@ def _asked(instruction: str, row: Row) -> str:
 def _sample_all(job: Job, rows: Sequence[Row], asked: Sequence[str]) -> tuple[list[Sample], str]:
     """`samples` answers to each question, question after question, and the hash of the prompts as they were asked."""
     config, copies = job.config, range(job.config["samples"])
+    done: dict[int, Sample] = {}
+
+    def tell(batch: Mapping[int, Sample]) -> None:
+        done.update(batch)
+        job.progress(len(done), len(asked) * len(copies))
+
     with open_engine(job, job.inputs["model"].path) as engine:
         prompts = [render_prompt(text, engine.tokenizer) for text in asked]
         drawn = engine.draw(
             [prompt for prompt in prompts for _ in copies],
             [item_seed(config["seed"], row["id"], copy) for row in rows for copy in copies],
             Decoding(config["max_new_tokens"], config["temperature"], config["top_p"], BATCH),
-            lambda done: job.progress(done, len(prompts) * len(copies)),
+            tell,
         )
     return [_stopped(sample, config["stop"]) for sample in drawn], prompt_hash(prompts)
 

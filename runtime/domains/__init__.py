@@ -1,7 +1,8 @@
-"""The miniature's world: procedural domains. Each is a module that makes disjoint training and evaluation rows.
+"""Where rows come from: the miniature's procedural domains, data sets of the hub, reasoning-gym's tasks, GEM's environments.
 
-A row has `id`, `prompt`, `answer`, `solution` and `rare` (true for what pre-training shows seldom), and what its grader
-needs beside. A rare row may have a `slip`: the mistake that is often made there, which pre-training can show as well.
+`SOURCES` are asked for numbers of rows; `CONFIGURED` are given their whole config (`prepare_NAME.schema.json`). A row has
+`id`, `prompt`, `answer`, `solution`, and what its grader needs beside; the miniature's have `rare` (true for what pre-training
+shows seldom), and a rare row may have a `slip`: the mistake that is often made there, which pre-training can show as well.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from runtime.domains import arithmetic, facts, program, refusal
+from runtime.domains import arithmetic, facts, gem, hub, humaneval, program, reasoning, refusal, refusal_probe
+from runtime.domains.made import Made, Rows
 from runtime.errors import JobError
 
-Rows = list[dict[str, Any]]
 RowMaker = Callable[[int, int, Random], tuple[Rows, Rows]]
 
 SOURCES: Mapping[str, RowMaker] = {
@@ -21,7 +22,21 @@ SOURCES: Mapping[str, RowMaker] = {
     "program": program.make_rows,
     "facts": facts.make_rows,
     "refusal": refusal.make_rows,
+    "human_eval": humaneval.make_rows,
+    "refusal_probe": refusal_probe.make_rows,
 }
+CONFIGURED: Mapping[str, Callable[[Mapping[str, Any]], Made]] = {
+    "hub": hub.make_rows,
+    "reasoning_gym": reasoning.make_rows,
+    "gem": gem.make_rows,
+}
+
+
+def rows_of(config: Mapping[str, Any]) -> Made:
+    """The rows that a config of the prepare job asks for, with the facts of its source. Raises JobError as its source does."""
+    if config["source"] in CONFIGURED:
+        return CONFIGURED[config["source"]](config)
+    return Made(*make_rows(config["source"], config.get("train", 0), config["eval"], config.get("seed", 0)))
 
 
 def make_rows(source: str, train: int, evaluation: int, seed: int) -> tuple[Rows, Rows]:
@@ -30,7 +45,7 @@ def make_rows(source: str, train: int, evaluation: int, seed: int) -> tuple[Rows
     Raises JobError when there is no such source, or when it cannot make as many rows.
     """
     if source not in SOURCES:
-        raise JobError(f"source: there is no {source!r}; this runtime has {', '.join(sorted(SOURCES))}")
+        raise JobError(f"source: there is no {source!r}; this runtime has {', '.join(sorted([*SOURCES, *CONFIGURED]))}")
     splits = SOURCES[source](train, evaluation, Random(f"{source}/{seed}"))
     for split, rows, asked in zip(("train", "eval"), splits, (train, evaluation), strict=True):
         if len(rows) < asked:

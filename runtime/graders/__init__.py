@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from runtime.errors import JobError
-from runtime.graders import code, math, qa, refusal
+from runtime.graders import code, gem, math, qa, reasoning, refusal
 from runtime.rows import Row
 
 BatchGrader = Callable[[Sequence[Row], Sequence[str]], list[bool]]
@@ -19,6 +19,8 @@ GRADERS: Mapping[str, BatchGrader] = {
     "code": code.grade_many,
     "qa": qa.grade_many,
     "refusal": refusal.grade_many,
+    "reasoning_gym": reasoning.grade_many,
+    "gem": gem.grade_many,
 }
 BY_ROW = "by_row"
 

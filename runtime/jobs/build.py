@@ -23,6 +23,10 @@ Rule = Callable[[list[dict[str, Any]], Mapping[str, Any]], Selection]
 RULES: Mapping[tuple[str, str], tuple[str, Rule]] = {
     ("dataset.sft", "all"): ("rows", lambda rows, config: selection.supervised(rows)),
     ("dataset.sft", "first_correct"): ("traces", lambda traces, config: selection.first_correct(traces)),
+    ("dataset.sft", "at_least"): (
+        "traces",
+        lambda traces, config: selection.at_least(traces, config["least"], config["per_question"]),
+    ),
     ("dataset.sft", "balanced"): ("traces", lambda traces, config: selection.balanced(traces, config["per_question"])),
     ("dataset.preference", "correct_vs_incorrect"): (
         "traces",

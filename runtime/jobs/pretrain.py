@@ -1,17 +1,22 @@
-"""Job `pretrain`: the miniature's start models, learned from a mixture of domains.
+"""Job `pretrain`: the miniature's start models and teachers, learned from a mixture of domains.
 
-Without an input `start` it makes a tiny Qwen3 and a tokenizer and trains them (the `base` start); with one it goes on
-from there (the `safe` start). Rows marked `rare` are drawn less often than the others, and a share of them teaches the
+Without an input `start` it makes a tiny model and a tokenizer and trains them (the `base` start, and teachers); with one it
+goes on from there (the `safe` start). Rows marked `rare` are drawn less often than the others, and a share of them teaches the
 row's slip in place of its solution. That leaves the model half competent and of two minds: a study of training and
 forgetting needs a start that can still gain, and has something to lose, in every domain.
+
+With `demonstrations`, a share of what is drawn shows in its prompt the answer that it teaches, right or not, so that the model
+learns to go by what it is shown: methods whose teacher is the model itself, shown a demonstration, need a model that does.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -19,13 +24,14 @@ import torch
 
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.models import load_model, load_tokenizer, pick_device, save_checkpoint, tiny_qwen3, train_tokenizer
+from runtime.models import load_model, load_tokenizer, pick_device, save_checkpoint, tiny_model, train_tokenizer
 from runtime.prompts import render_completion, render_prompt
 from runtime.rows import Row, read_split
 
 START = "start"
 IGNORED = -100
 POOL = 16
+SLOTS = re.compile(r"\{(prompt|privileged)\}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,15 @@ class Example:
 
     tokens: tuple[int, ...]
     prompt_length: int
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A prompt with the answer to it that is taught, drawn in proportion to `weight`."""
+
+    prompt: str
+    answer: str
+    weight: float
 
 
 def run(job: Job) -> Mapping[str, Any]:
@@ -123,7 +138,8 @@ def _start(job: Job, domains: Mapping[str, Sequence[Row]]) -> tuple[Any, Any]:
     texts = [text for rows in domains.values() for row in rows for text in _texts(row)]
     tokenizer = train_tokenizer(texts, shape["vocabulary"])
     size = {key: shape[key] for key in ("layers", "hidden", "heads")}
-    return tiny_qwen3(tokenizer, **size, seed=job.config["seed"]).to(pick_device()), tokenizer
+    made = tiny_model(shape["architecture"], tokenizer, **size, seed=job.config["seed"])
+    return made.to(pick_device()), tokenizer
 
 
 def _texts(row: Row) -> list[str]:
@@ -142,26 +158,50 @@ def _mix(config: Mapping[str, Any], domains: Mapping[str, Sequence[Row]], tokeni
     for name in sorted(domains):
         part = mixture[name]
         lessons = [lesson for row in domains[name] for lesson in _lessons(row, part)]
-        examples += _encode([(row, column) for row, column, _ in lessons], tokenizer)
-        share = np.array([weight for _, _, weight in lessons])
+        if config.get("demonstrations"):
+            lessons = _with_demonstrations(lessons, config["demonstrations"], f"{config['seed']}:{name}")
+        examples += _encode(lessons, tokenizer)
+        share = np.array([lesson.weight for lesson in lessons])
         weights.append(part["weight"] * share / share.sum())
     return examples, np.concatenate(weights)
 
 
-def _lessons(row: Row, part: Mapping[str, Any]) -> list[tuple[Row, str, float]]:
-    """What one row teaches: (row, column, weight), with the slip beside the solution where there is one."""
+def _lessons(row: Row, part: Mapping[str, Any]) -> list[Lesson]:
+    """What one row teaches: with the slip beside the solution where there is one."""
     weight = part["rare"] if row["rare"] else 1.0
     slips = part["slips"] if "slip" in row else 0.0
-    return [(row, part["column"], weight * (1 - slips))] + ([(row, "slip", weight * slips)] if slips else [])
-
-
-def _encode(taught: Sequence[tuple[Row, str]], tokenizer: Any) -> list[Example]:
-    """Each row's prompt and the named column of it as one example, ended by the end token."""
-    for row, column in taught:
+    taught = [(part["column"], weight * (1 - slips))] + ([("slip", weight * slips)] if slips else [])
+    for column, _ in taught:
         if column not in row:
             raise JobError(f"row {row['id']}: has no column {column!r} to learn; it has {', '.join(row)}")
-    prompts = _tokens([render_prompt(row["prompt"], tokenizer) for row, _ in taught], tokenizer)
-    completions = _tokens([render_completion(row[column], tokenizer) for row, column in taught], tokenizer)
+    return [Lesson(row["prompt"], row[column], share) for column, share in taught]
+
+
+def _with_demonstrations(lessons: Sequence[Lesson], demonstrations: Mapping[str, Any], seed: str) -> list[Lesson]:
+    """The lessons, and a share of others: each prompt with another one's answer shown, which is then what to answer.
+
+    The prompt's own answer would teach less: whoever knows it need not read what is shown.
+    """
+    share, forms = demonstrations["share"], demonstrations["forms"]
+    others = list(lessons)
+    Random(seed).shuffle(others)
+    shown = [
+        Lesson(_fill(forms[index % len(forms)], lesson.prompt, other.answer), other.answer, 1.0)
+        for index, (lesson, other) in enumerate(zip(lessons, others, strict=True))
+    ]
+    plain = sum(lesson.weight for lesson in lessons)
+    each = plain / len(shown) * share / (1 - share)
+    return [*lessons, *(replace(lesson, weight=each) for lesson in shown)]
+
+
+def _fill(form: str, prompt: str, shown: str) -> str:
+    return SLOTS.sub(lambda slot: {"prompt": prompt, "privileged": shown}[slot[1]], form)
+
+
+def _encode(lessons: Sequence[Lesson], tokenizer: Any) -> list[Example]:
+    """Each lesson's prompt and answer as one example, ended by the end token."""
+    prompts = _tokens([render_prompt(lesson.prompt, tokenizer) for lesson in lessons], tokenizer)
+    completions = _tokens([render_completion(lesson.answer, tokenizer) for lesson in lessons], tokenizer)
     return [
         Example((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
         for prompt, completion in zip(prompts, completions, strict=True)

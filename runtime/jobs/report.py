@@ -28,6 +28,6 @@ def run(job: Job) -> Mapping[str, Any]:
     write(report, job.out)
     print(text(report), flush=True)
     if report.problems:
-        lacking = f"{len(report.problems)} of {report.planned} results"
+        lacking = f"{len(report.problems)} of {len(report.planned)} results"
         raise IncompleteReport(f"{job.id}: {lacking} have no number, named above; run their jobs, then this one again")
     return {"cells": len(report.settings.cells), "results": report.planned}

@@ -23,9 +23,10 @@ from runtime.adapters import save_adapter
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
+from runtime.prompts import prompt_form, prompt_hash, render_prompt
 from runtime.rows import read_rows, write_rows
 from runtime.steps import missing_in
-from runtime.train import resume
+from runtime.train import alarms, resume
 from runtime.train.keep import Keeper
 from runtime.train.order import Order
 from runtime.train.recipe import Recipe, parse_recipe
@@ -159,4 +160,12 @@ def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:
         values = [entry[name] for entry in history if name in entry]
         if values:
             facts[name] = values[-1]
-    return facts
+    if alarms.samples(history):
+        facts["alarms"] = alarms.as_facts(history)
+    return {**facts, **_asked(setup)}
+
+
+def _asked(setup: Setup) -> Mapping[str, str]:
+    """The hash of the prompts as trained on, and of their form, which travel with the checkpoint."""
+    prompts = [render_prompt(row["prompt"], setup.tokenizer) for row in setup.rows if "prompt" in row]
+    return {"prompt_hash": prompt_hash(prompts), "prompt_form": prompt_form(setup.tokenizer)} if prompts else {}

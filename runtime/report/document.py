@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from runtime.report import razor_document, told
 from runtime.report.compare import Comparison, Level, TaskChange
+from runtime.report.divergence import Moved
 from runtime.report.metric_document import metrics_document
+from runtime.report.razor import sweeps
 from runtime.report.results import Problem
 from runtime.report.settings import Cell, Point
 from runtime.report.statistics import Estimate
@@ -25,8 +28,8 @@ def document(report: Report) -> dict[str, Any]:
         "confidence": settings.confidence,
         "interval": "Bonett and Price (2012), combined by MOVER (Zou and Donner, 2008)",
         "complete": not report.problems,
-        "planned": report.planned,
-        "found": report.planned - len(report.problems),
+        "planned": len(report.planned),
+        "found": len(report.planned) - len(report.problems),
         "suites": [
             {
                 "name": suite.name,
@@ -37,7 +40,9 @@ def document(report: Report) -> dict[str, Any]:
             }
             for suite in settings.suites
         ],
-        "sections": [_section(section) for section in report.sections],
+        "sections": [_section(section, report.moved) for section in report.sections],
+        "sweeps": [razor_document.sweep(found) for found in sweeps(report.sections, report.moved, settings.confidence)],
+        **told.as_json(report),
         **metrics_document(report),
         "problems": [_problem(result, problem) for result, problem in report.problems],
         "notes": list(report.notes),
@@ -53,16 +58,16 @@ def _measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _section(section: Section, moved: Sequence[Moved]) -> dict[str, Any]:
     return {
         "start": section.start,
         "scale": section.scale,
         "methods": [{"method": summary.name, **_summary(summary), **_counts(summary)} for summary in section.methods],
-        "cells": [_cell(cell, section) for cell in section.cells],
+        "cells": [_cell(cell, section, [one for one in moved if one.cell.id == cell.id]) for cell in section.cells],
     }
 
 
-def _cell(cell: Cell, section: Section) -> dict[str, Any]:
+def _cell(cell: Cell, section: Section, moved: Sequence[Moved]) -> dict[str, Any]:
     """One cell: its results at the end, what they come to, those along the way, and what became of its earlier domains."""
     along = [result for result in section.along if result.cell.id == cell.id]
     return {
@@ -71,7 +76,10 @@ def _cell(cell: Cell, section: Section) -> dict[str, Any]:
         "trained": list(cell.trained),
         **_summary(section.summaries[cell.id]),
         "results": {suite: _result(r) for (owner, suite), r in section.results.items() if owner == cell.id},
-        "points": [_point(point, [r for r in along if r.point is point]) for point in cell.points],
+        **_divergence(moved, None),
+        "points": [
+            {**_point(point, [r for r in along if r.point is point]), **_divergence(moved, point)} for point in cell.points
+        ],
         "backward_changes": [_backward(r) for r in section.backward if r.cell.id == cell.id],
     }
 
@@ -79,6 +87,12 @@ def _cell(cell: Cell, section: Section) -> dict[str, Any]:
 def _point(point: Point, results: Sequence[Result]) -> dict[str, Any]:
     facts = {"label": point.label, "domain": point.domain, "step": point.step}
     return {**facts, "results": {result.suite.name: _result(result) for result in results}}
+
+
+def _divergence(moved: Sequence[Moved], point: Point | None) -> dict[str, Any]:
+    """How far the cell is from its start there; nothing where the study does not ask."""
+    here = next((one for one in moved if one.point is point), None)
+    return {} if here is None else {"divergence": razor_document.moved(here)}
 
 
 def _backward(result: Result) -> dict[str, Any]:
@@ -156,7 +170,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"delta": estimate.value, "low": estimate.low, "high": estimate.high, "beyond": estimate.sign}
 
 
-def _problem(result: Result | Reading, problem: Problem) -> dict[str, str]:
+def _problem(result: Result | Reading | Moved, problem: Problem) -> dict[str, str]:
     if isinstance(result, Reading):
         return {"cell": result.where, "suite": result.suite.name, "status": problem.status, "why": problem.why}
     at = {"point": result.point.label} if result.point else {}

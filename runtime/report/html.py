@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from runtime.report import razor, razor_figures, razor_tables, told
 from runtime.report.compare import Level
 from runtime.report.forest import forests
 from runtime.report.heatmap import heatmap
@@ -54,7 +56,7 @@ def page(report: Report) -> str:
         report=report,
         settings=report.settings,
         confidence=confidence(report.settings),
-        found=report.planned - len(report.problems),
+        found=len(report.planned) - len(report.problems),
         panels=[(panel, f"u{i}", utility_scatter(panel, f"u{i}-scatter")) for i, panel in enumerate(report.panels)],
         relearnings=[(again, f"r{i}", relearning_chart(again, f"r{i}-chart")) for i, again in enumerate(report.relearnings)],
         grouped=grouped,
@@ -73,7 +75,20 @@ def page(report: Report) -> str:
         style=lambda estimate: STYLES[estimate.sign],
         by_chance=f"{len(report.results) * (1 - report.settings.confidence):.1f}",
         colours=COLOURS,
+        **_learning(report),
+        watched=told.watched(report),
+        alarms=told.alarms(report),
+        samplings=told.samplings(report),
+        names=told.names,
     )
+
+
+def _learning(report: Report) -> dict[str, Any]:
+    """What the part on learning and forgetting shows."""
+    found = razor.sweeps(report.sections, report.moved, report.settings.confidence)
+    level = confidence(report.settings)
+    drawn = [(sweep, razor_figures.figures(sweep, f"l{i}", level)) for i, sweep in enumerate(found)]
+    return {"razors": drawn, "spread": razor_tables.interval}
 
 
 def _template() -> Template:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.report.results import Problem, Source, Unusable, need, not_done, parsed
+from runtime.report.results import Problem, Source, Unusable, need, not_done, read_json
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def load_metrics(source: Source, wanted: Sequence[str]) -> MetricScores | Proble
     if absent is not None:
         return Problem("missing", absent)
     try:
-        return _read(parsed((source.path / "scores.json").read_text(encoding="utf-8"), "scores.json"), wanted)
+        return _read(read_json((source.path / "scores.json").read_text(encoding="utf-8"), "scores.json"), wanted)
     except (Unusable, OSError) as problem:
         return Problem("error", f"{source.job}: {problem}")
 

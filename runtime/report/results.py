@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """One suite on one checkpoint."""
+    """One suite on one checkpoint. `lineage` tells of the samplings and trainings that it comes from (runtime/lineage.py)."""
 
     suite: str
     version: str
@@ -52,10 +52,12 @@ class Scores:
     dtype: str
     hardware: str
     tasks: Mapping[str, TaskScores]
+    prompt_form: str = ""
+    lineage: tuple[Mapping[str, Any], ...] = ()
 
 
 class Unusable(Exception):
-    """A scores artifact contradicts itself; becomes a Problem."""
+    """A scores artifact contradicts itself, or what it comes from; becomes a Problem."""
 
 
 def load(source: Source) -> Scores | Problem:
@@ -64,7 +66,7 @@ def load(source: Source) -> Scores | Problem:
     if absent is not None:
         return Problem("missing", absent)
     try:
-        return _read(source.path)
+        return _of_one_form(_read(source.path), source.path)
     except (Unusable, OSError) as problem:
         return Problem("error", f"{source.job}: {problem}")
 
@@ -79,8 +81,20 @@ def not_done(source: Source) -> str | None:
     return None
 
 
+def _of_one_form(scores: Scores, folder: Path) -> Scores:
+    """The scores with their lineage. Raises Unusable where the model is asked in another form than it was trained in."""
+    marker = markers.read(folder)
+    lineage = marker.lineage if marker else ()
+    for entry in lineage:
+        trained = entry.get("prompt_form")
+        handed_on = entry["kind"] == "train" and entry["side"] == "model"
+        if handed_on and trained and scores.prompt_form and trained != scores.prompt_form:
+            raise Unusable(f"asked with prompts of form {scores.prompt_form}, while {entry['job']} trained with form {trained}")
+    return replace(scores, lineage=lineage)
+
+
 def _read(folder: Path) -> Scores:
-    scores = parsed((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
+    scores = read_json((folder / "scores.json").read_text(encoding="utf-8"), "scores.json")
     tasks = need(scores, "tasks", dict, "scores.json")
     items = _items(folder / "items.jsonl")
     if unknown := sorted(set(items) - set(tasks)):
@@ -91,6 +105,7 @@ def _read(folder: Path) -> Scores:
         model_fingerprint=str(scores.get("model_fingerprint", "")),
         dtype=str(scores.get("dtype", "")),
         hardware=str(scores.get("hardware", "")),
+        prompt_form=str(scores.get("prompt_form", "")),
         tasks={name: _task(name, facts, items.get(name, [])) for name, facts in tasks.items()},
     )
 
@@ -115,7 +130,7 @@ def _task(name: str, facts: Any, items: list[Mapping[str, Any]]) -> TaskScores:
 
 def _items(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     by_task: dict[str, list[Mapping[str, Any]]] = {}
-    for where, item in _rows(path):
+    for where, item in read_lines(path):
         outcome = need(item, "correct", (bool, int, float), where)
         if not 0 <= outcome <= 1:
             raise Unusable(f"{where}: 'correct' is {outcome}; an outcome lies between 0 and 1")
@@ -124,15 +139,14 @@ def _items(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     return by_task
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             where = f"items.jsonl, line {number}"
-            yield where, parsed(line, where)
+            yield where, read_json(line, where)
 
 
-def parsed(text: str, where: str) -> Mapping[str, Any]:
-    """A JSON object. Raises Unusable."""
+def read_json(text: str, where: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as problem:

@@ -21,6 +21,11 @@ class Mean:
     high: float | None
     n: int
 
+    @property
+    def half(self) -> float | None:
+        """Half the width of the interval; None where there is none."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
 
 def mean(values: Sequence[float], confidence: float, logarithmic: bool = False) -> Mean:
     """The mean of at least one value with its t interval; on a logarithmic scale the geometric one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import JobError
@@ -77,6 +77,7 @@ class Point:
     domain: str | None
     step: int | None
     evaluations: Mapping[str, str]
+    divergence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Cell:
 
     `trained` are the domains with rows of their own that it trained on, in their order: several for a sequence or a mix. An
     empty `baseline` means that the start was not measured, so that no change can be told. `points` stand in training order.
+    `divergence` has the job that tells how far it moved from its start, by suite; empty where the study does not ask.
     `relearned` are checkpoints of a further training, in the order of steps.
     """
 
@@ -96,6 +98,7 @@ class Cell:
     points: tuple[Point, ...]
     reference: Reference = NO_REFERENCE
     relearned: tuple[Relearned, ...] = ()
+    divergence: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -213,6 +216,7 @@ def _cell(item: Mapping[str, Any], axes: tuple[str, ...], suites: list[str], whe
         points=points,
         reference=reference,
         relearned=relearned,
+        divergence=item.get("divergence", {}),
     )
 
 
@@ -234,7 +238,7 @@ def _relearned(items: Sequence[Mapping[str, Any]], where: str) -> tuple[Relearne
 
 def _point(item: Mapping[str, Any], place: int, where: str) -> Point:
     label, evaluations = _get(item, "label", str, where), _get(item, "evaluations", dict, where)
-    return Point(place, label, item.get("domain"), item.get("step"), evaluations)
+    return Point(place, label, item.get("domain"), item.get("step"), evaluations, item.get("divergence", {}))
 
 
 def _get(item: Mapping[str, Any], key: str, kind: type, where: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runtime.errors import JobError
+from runtime.report import divergence
 from runtime.report.compare import Comparison, Outcome, compare, level
+from runtime.report.divergence import Divergence, Moved
 from runtime.report.metrics import Measurement, MetricScores, load_metrics
 from runtime.report.relearning import SCORE, Relearning, relearnings
 from runtime.report.results import Problem, Scores, Source, load
@@ -17,7 +19,7 @@ from runtime.report.settings import Cell, MetricSuite, Point, Settings, Suite
 from runtime.report.statistics import Estimate, correlation, sum_of_independent, weighted_sum
 from runtime.report.unlearning import Panel, Reading, panels, untold
 
-Found = TypeVar("Found", Scores, MetricScores)
+Found = TypeVar("Found", Scores, MetricScores, Divergence)
 
 VERDICTS = {
     (1, -1): "learns and forgets",
@@ -133,7 +135,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the renderers show. `fingerprint` is the report job's: it covers the config and every input of the study."""
+    """Everything the renderers show. `fingerprint` is the report job's: it covers the config and every input of the study.
+
+    `moved` says of every cell and point how far it is from its start, where the study asks; `lineage` what is known of the
+    samplings and trainings behind each cell (runtime/lineage.py).
+    """
 
     settings: Settings
     fingerprint: str
@@ -142,6 +148,8 @@ class Report:
     notes: tuple[str, ...]
     panels: tuple[Panel, ...] = ()
     relearnings: tuple[Relearning, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    lineage: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     @property
     def results(self) -> list[Result]:
@@ -161,13 +169,13 @@ class Report:
         return [reading for row in rows for reading in row.readings]
 
     @property
-    def planned(self) -> int:
-        return len(self.results) + len(self.readings)
+    def planned(self) -> list[Result | Reading | Moved]:
+        """Whatever should have a number."""
+        return [*self.results, *self.readings, *self.moved]
 
     @property
-    def problems(self) -> list[tuple[Result | Reading, Problem]]:
-        whole: list[Result | Reading] = [*self.results, *self.readings]
-        return [(result, result.outcome) for result in whole if isinstance(result.outcome, Problem)]
+    def problems(self) -> list[tuple[Result | Reading | Moved, Problem]]:
+        return [(result, result.outcome) for result in self.planned if isinstance(result.outcome, Problem)]
 
 
 def build(
@@ -191,7 +199,13 @@ def build(
     def read(job: str, suite: MetricSuite | Suite) -> MetricScores | Problem:
         return _explained(job, _read(_source(job, sources), suite), explain)
 
-    report = Report(settings, fingerprint, sections, {}, (), panels(settings, read), relearnings(settings, read))
+    moved = tuple(one for cell in settings.cells for one in _moved(cell, sources, explain))
+    lineage = {
+        cell.id: _lineage([loaded[job] for job in cell.evaluations.values() if job in loaded]) for cell in settings.cells
+    }
+    report = Report(
+        settings, fingerprint, sections, {}, (), panels(settings, read), relearnings(settings, read), moved, lineage
+    )
     measured = {suite.name: _measured(suite, loaded.values()) for suite in settings.suites}
     measured |= {suite.name: _measured_metrics(suite, report.readings) for suite in settings.metric_suites}
     notes = (*_result_notes(results), *untold(report.compared), *_suite_notes(settings, measured))
@@ -209,6 +223,20 @@ def _read(source: Source, suite: MetricSuite | Suite) -> MetricScores | Problem:
     if isinstance(found, Problem):
         return found
     return MetricScores(scores.version, "", scores.dtype, scores.hardware, {SCORE: Measurement(found.after, found.n, "")})
+
+
+def _moved(cell: Cell, sources: Mapping[str, Source], explain: Callable[[str], str | None]) -> Iterator[Moved]:
+    """How far the cell has moved from its start, at its points and at its end."""
+    for point in (*cell.points, None):
+        for name, job in (point or cell).divergence.items():
+            outcome = _explained(job, divergence.load(_source(job, sources)), explain)
+            yield Moved(cell, point, Suite(name, cell.trained, cell.trained, name, cell.trained), job, outcome)
+
+
+def _lineage(loaded: Iterable[Scores | Problem]) -> tuple[Mapping[str, Any], ...]:
+    """What the scores of one checkpoint carry, each job once."""
+    entries = {str(e["job"]): e for scores in loaded if isinstance(scores, Scores) for e in scores.lineage}
+    return tuple(entries.values())
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from runtime.report import razor_tables, told
 from runtime.report.columns import WIDTH, aligned, blocks
 from runtime.report.compare import Comparison, Level
+from runtime.report.divergence import Moved
 from runtime.report.metric_tables import metric_tables
+from runtime.report.razor import sweeps
 from runtime.report.results import Problem
 from runtime.report.statistics import Estimate
 from runtime.report.summary import Effect, Report, Result, Section, Summary
 from runtime.report.unlearning import Reading
-from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable
+from runtime.report.wording import GAIN, LOSS, confidence, interval, mark, own_label, percent, points, printable, wrapped
 
 MOST_REASONS = 20
 TRAINED = "◆"
@@ -29,7 +31,9 @@ def text(report: Report) -> str:
     parts += [part for section in report.sections for part in _tables(report, section)]
     parts += [part for section in report.sections for part in _along(report, section)]
     parts += [part for section in report.sections for part in _backward(section)]
-    parts += [part for part in (_problems(report), _notes(report)) if part]
+    found = sweeps(report.sections, report.moved, report.settings.confidence)
+    parts += razor_tables.blocks(found, confidence(report.settings))
+    parts += [part for part in (*told.lines(report), _problems(report), _notes(report)) if part]
     parts += [_verdicts(report, section) for section in report.sections]
     return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts) + "\n"
 
@@ -41,7 +45,7 @@ def coloured(plain: str) -> str:
 
 def _head(report: Report) -> list[str]:
     settings = report.settings
-    found, planned = report.planned - len(report.problems), report.planned
+    found, planned = len(report.planned) - len(report.problems), len(report.planned)
     cells, suites = len(settings.cells), len({suite.source for suite in settings.suites}) + len(settings.metric_suites)
     changes = f"change in points ± half its {confidence(settings)} interval: {GAIN}{LOSS} beyond, · within"
     told = changes if any(section.compared for section in report.sections) else "no start is measured, so no change can be told"
@@ -151,35 +155,31 @@ def _problems(report: Report) -> list[str]:
     """Every cell and suite without a number, those of one reason together."""
     if not report.problems:
         return []
-    lines = [f"without a number: {len(report.problems)} of {report.planned} results"]
-    planned = Counter([*(result.where for result in report.results), *(reading.where for reading in report.readings)])
+    lines = [f"without a number: {len(report.problems)} of {len(report.planned)} results"]
+    planned = Counter(result.where for result in report.planned)
     ordered = sorted(report.problems, key=lambda pair: (pair[1].status, pair[1].why))
     reasons = [(key, list(group)) for key, group in groupby(ordered, key=lambda pair: (pair[1].status, pair[1].why))]
     for (status, why), group in reasons[:MOST_REASONS]:
         line = f"{status.upper()} {_cells_and_suites([result for result, _ in group], planned)}: {printable(why)}"
-        lines += _wrapped(line)
+        lines += wrapped(line)
     more = len(reasons) - MOST_REASONS
     return [*lines, f"  and {more} reasons more, all in report.html"] if more > 0 else lines
 
 
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _cells_and_suites(results: Sequence[Result | Reading], planned: Mapping[str, int]) -> str:
+def _cells_and_suites(results: Sequence[Result | Reading | Moved], planned: Mapping[str, int]) -> str:
     """Each cell once, with the suites that it lacks."""
-    by_cell: dict[str, list[Result | Reading]] = {}
+    by_cell: dict[str, list[Result | Reading | Moved]] = {}
     for result in results:
         by_cell.setdefault(result.where, []).append(result)
     return ", ".join(f"{printable(cell)} ({_suites(own, planned[cell])})" for cell, own in by_cell.items())
 
 
-def _suites(results: Sequence[Result | Reading], planned: int) -> str:
+def _suites(results: Sequence[Result | Reading | Moved], planned: int) -> str:
     return "all suites" if 1 < planned == len(results) else ", ".join(printable(result.suite.name) for result in results)
 
 
 def _notes(report: Report) -> list[str]:
-    lines = [line for note in report.notes for line in _wrapped(printable(note))]
+    lines = [line for note in report.notes for line in wrapped(printable(note))]
     return ["to bear in mind:", *lines] if lines else []
 
 

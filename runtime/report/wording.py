@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 from runtime.report.settings import NEEDED_AXES, Cell, Settings
 from runtime.report.statistics import Estimate
 
+WIDTH = 100  # of the report as text, in columns
 NUMBER = re.compile(r"[-+]?[.0-9]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
 GAIN, LOSS, WITHIN = "▲", "▼", "·"
 MINUS = "−"  # noqa: RUF001  (a true minus sign is as wide as a plus)
@@ -50,13 +52,19 @@ def own_label(cell: Cell) -> str:
 def extras(cell: Cell, seeds: bool = True) -> list[str]:
     """A cell's values on the axes that the study added, or on those of them that are no seed's."""
     own = {axis: value for axis, value in cell.axes.items() if axis not in NEEDED_AXES}
-    return [_with_axis(axis, value) for axis, value in own.items() if seeds or axis.rpartition(".")[2] != "seed"]
+    return [with_axis(axis, value) for axis, value in own.items() if seeds or axis.rpartition(".")[2] != "seed"]
 
 
-def _with_axis(axis: str, value: str) -> str:
+def with_axis(axis: str, value: str) -> str:
+    """A value on an axis; a bare number says of which."""
     return f"{axis}{value}" if NUMBER.fullmatch(value) else value
 
 
 def printable(name: str) -> str:
     """A name with every character that would move a cursor or break a line replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
+def wrapped(line: str) -> list[str]:
+    """A line of text as several that fit, indented."""
+    return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)

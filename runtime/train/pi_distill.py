@@ -1,8 +1,9 @@
 """Privileged-information distillation (Penaloza et al. 2026, arXiv 2602.04942): one model is teacher and student.
 
 A round: to each of `batch_size` prompts, shown what only the teacher sees, the model samples a group of answers, which a grader
-rewards; then some updates are made of them, of the objective in `losses/pi_distill.py`. Each sample has a seed of its own, so
-that what is sampled depends on neither micro-batch nor devices.
+rewards; then some updates are made of them, of the objective in `losses/pi_distill.py`. With the objective `opsd`, that of
+`losses/opsd.py`, the answers are the student's, who is shown nothing. Each sample has a seed of its own, so that what is
+sampled depends on neither micro-batch nor devices.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from trl.trainer.utils import RepeatSampler, disable_dropout_in_model
 from runtime.errors import JobError
 from runtime.graders.selftest import check_grader
 from runtime.train.data import fitting, rendered, whole_batches
+from runtime.train.losses.opsd import own_objective
 from runtime.train.losses.pi_distill import Terms, alpha_at, student_objective, teacher_objective
 from runtime.train.rounds import Asked, Round, RoundKeeper, sample_round, scores
 from runtime.train.setup import Setup
 
 SLOT = "{privileged}"
+OBJECTIVES = ("pi_distill", "opsd")
 
 
 @dataclass
@@ -36,6 +39,7 @@ class PiDistillConfig(TrainingArguments):
     max_answer_tokens: int = 256
     temperature: float = 1.0
     top_p: float = 1.0
+    objective: str = "pi_distill"
     alpha_start: float = 0.5
     alpha_end: float = 0.5
     alpha_updates: int = 0
@@ -46,6 +50,11 @@ class PiDistillConfig(TrainingArguments):
     scale_rewards: bool = False
     drop_uniform_groups: bool = True
     remove_unused_columns: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Whether the student learns from its own answers."""
+        return self.objective == "opsd"
 
     def terms(self) -> Terms:
         """What the objective is given."""
@@ -59,6 +68,8 @@ def trainer(setup: Setup) -> Trainer:
         raise JobError(f"the train config needs a grader, and a demonstration that holds {SLOT}")
     if recipe.adapter is not None:
         raise JobError("pi_distill trains all weights; leave adapter out")
+    if recipe.args.get("objective", OBJECTIVES[0]) not in OBJECTIVES:
+        raise JobError(f"objective: there is no {recipe.args['objective']!r}; there are {', '.join(OBJECTIVES)}")
     shown = [{"solution": row["privileged"], **row} for row in setup.rows]  # what the teacher sees is a right answer
     check_grader(recipe.grader, shown)
     kept = fitting([_texts(row, recipe.demonstration, setup.tokenizer) for row in setup.rows], (), setup.tokenizer, recipe)
@@ -137,6 +148,8 @@ class PiDistillTrainer(Trainer):
         teacher, student = scores(model, piece, self.pad, self.args.temperature)
         mask = piece.mask * piece.counted.unsqueeze(-1)
         shared = (teacher, student, piece.tokens, piece.sampled)
+        if self.args.own:
+            return own_objective(*shared, piece.student_advantages, mask, self.args.terms())
         found = torch.zeros(len(piece.tokens), device=mask.device)
         if alpha > 0:
             found = found + alpha * teacher_objective(*shared, piece.teacher_advantages, mask, self.args.terms())

@@ -1,4 +1,4 @@
-"""A round of answers that a teacher has sampled: made, scored, cut into pieces, and kept beside a checkpoint."""
+"""A round of answers that teacher or student has sampled: made, scored, cut into pieces, and kept beside a checkpoint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Asked:
 class Round:
     """B answers of at most L tokens, padded on the right; prompts (B, P) are padded on the left, with their masks.
 
-    `sampled` (B, L) are the log-probabilities by the teacher that sampled them; `kl` (B) its divergence from the student then;
+    `sampled` (B, L) are the log-probabilities by the one that sampled them; `kl` (B) its divergence from the other then;
     `counted` (B) whether an answer's group is learned from.
     """
 
@@ -61,13 +61,13 @@ class Round:
 def sample_round(
     model: Any, tokenizer: Any, asked: Sequence[Asked], grader: str, args: Any, update: int, sequences: int | None
 ) -> Round:
-    """Groups of answers to what is asked, each with a seed of its own, with what they are worth."""
+    """Groups of answers to what teacher or student is asked, each with a seed of its own, with what they are worth."""
     rows = [json.loads(one.row) for one in asked for _ in range(args.group_size)]
     shown, plain = ([tokenizer(text)["input_ids"] for text in texts for _ in range(args.group_size)]
                     for texts in ([one.prompt for one in asked], [one.asked for one in asked]))  # fmt: skip
     seeds = [item_seed(args.seed, update, str(row["id"]), place % args.group_size) for place, row in enumerate(rows)]
     decoding = Decoding(args.max_answer_tokens, args.temperature, args.top_p, SAMPLED_AT_ONCE * (sequences or len(rows)))
-    found = sample_tokens(model, tokenizer, shown, seeds, decoding)
+    found = sample_tokens(model, tokenizer, plain if args.own else shown, seeds, decoding)
     ended = torch.tensor([ids[-1] == tokenizer.eos_token_id for ids in found])
     texts = [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in found]
     right = torch.tensor(grade_many(grader, rows, texts))
@@ -83,13 +83,16 @@ def _valued(model: Any, made: Round, pad: int, args: Any, size: int) -> Round:
     sampled, kl = [], []
     for piece in made.pieces(size):
         teacher, student = scores(model, piece, pad, args.temperature)
-        sampled.append(tokens_of(teacher, piece.tokens))
-        kl.append((divergence(teacher, student, piece.tokens, args.terms().whole_kl) * piece.mask).sum(-1))
+        one, other = (student, teacher) if args.own else (teacher, student)
+        sampled.append(tokens_of(one, piece.tokens))
+        kl.append((divergence(one, other, piece.tokens, args.terms().whole_kl) * piece.mask).sum(-1))
     divergences = torch.cat(kl)
     differ = uneven(made.rewards, args.group_size)
+    penalised = made.rewards - args.kl_coef * divergences
+    earned = penalised if args.own and not args.terms().whole_kl else made.rewards
     worth = {
-        "teacher_advantages": centred(made.rewards - args.kl_coef * divergences, args.group_size, args.scale_rewards),
-        "student_advantages": centred(made.rewards, args.group_size, args.scale_rewards),
+        "teacher_advantages": centred(penalised, args.group_size, args.scale_rewards),
+        "student_advantages": centred(earned, args.group_size, args.scale_rewards),
     }
     counted = differ if args.drop_uniform_groups else torch.ones_like(differ)
     own = {field.name: getattr(made, field.name) for field in fields(made)}

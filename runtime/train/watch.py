@@ -1,4 +1,4 @@
-"""What watches a training: progress for people, the history for `train_log.jsonl`, and the alarms that end it early."""
+"""What watches a training: progress for people, the history for `train_log.jsonl`, alarms, and what ends it early."""
 
 from __future__ import annotations
 
@@ -14,18 +14,28 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from runtime.errors import JobError
 from runtime.job import Job
+from runtime.train.alarms import find_alarms
 
 SHOWN = ("loss", "reward", "rewards/accuracies", "grad_norm")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Watch(TrainerCallback):
-    """Reports each step, keeps every log entry in `history`, ends the training on a stop signal or a loss that is no number."""
+    """Reports each step, keeps every log entry in `history`, ends the training on a stop signal or a loss that is no number.
+
+    An alarm is printed when it first occurs.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.history: list[dict[str, Any]] = []
         self.stop_asked = False
+        self.alarmed: set[str] = set()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Take up the entries of the attempts before, when training goes on from a checkpoint."""
+        self.history[:] = [dict(entry) for entry in state.log_history]
+        self.alarmed = {alarm.kind for alarm in find_alarms(self.history)}
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Keep the entry `given["logs"]`. Raises JobError when the loss or the gradient is not a finite number."""
@@ -34,6 +44,8 @@ class Watch(TrainerCallback):
         for name in ("loss", "grad_norm"):
             if name in logs and not math.isfinite(float(logs[name])):
                 raise JobError(f"{name} is {logs[name]} at step {state.global_step}; lower lr or grad_clip")
+        if state.is_world_process_zero:
+            self._tell_alarms()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
         """Show progress; once a stop was asked for, have a checkpoint written and the loop left."""
@@ -60,6 +72,13 @@ class Watch(TrainerCallback):
         asked = torch.tensor(int(self.stop_asked), device=args.device)
         torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
         return bool(asked.item())
+
+    def _tell_alarms(self) -> None:
+        """Print the alarms that are new."""
+        for alarm in find_alarms(self.history):
+            if alarm.kind not in self.alarmed:
+                self.alarmed.add(alarm.kind)
+                print(f"ALARM {self.job.id}: {alarm.said}", flush=True)
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked = True

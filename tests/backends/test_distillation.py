@@ -62,6 +62,8 @@ def test_every_rendered_arg_is_a_field_of_the_real_config(name: str) -> None:
     assert set(config["args"]) <= {field.name for field in fields(CONFIGS[name])} - OWNED
 
 
+OPSD: Values = {"objective": "opsd", "alpha_start": None, "alpha_end": None, "alpha_steps": None}
+
 # algorithm, a change of settings, and what the real config then holds
 ARRIVES: list[tuple[str, Values, Values]] = [
     *((name, {"lr": 3e-4}, {"learning_rate": 3e-4}) for name in NAMES),
@@ -92,6 +94,8 @@ ARRIVES: list[tuple[str, Values, Values]] = [
     ("pi_distill", {"clip_low": 0.1, "clip_high": 0.3}, {"clip_low": 0.1, "clip_high": 0.3}),
     ("pi_distill", {"scale_rewards": "group"}, {"scale_rewards": True}),
     ("pi_distill", {"drop_uniform_groups": False}, {"drop_uniform_groups": False}),
+    ("pi_distill", {}, {"objective": "pi_distill", "own": False}),
+    ("pi_distill", OPSD, {"objective": "opsd", "own": True, "kl_coef": 0.25}),
 ]  # fmt: skip
 
 
@@ -141,6 +145,10 @@ REFUSED = [
         "must be a multiple of (devices - teacher_devices) x micro_batch_size",
     ),
     ("pi_distill", {"batch_size": 0}, "0 is less than the minimum"),
+    ("pi_distill", {"objective": "opsd"}, "opsd has none; set alpha_start, alpha_end and alpha_steps, or all to null"),
+    ("pi_distill", {**OPSD, "objective": "pi_distill"}, "pi_distill weighs the teacher's objective by alpha"),
+    ("pi_distill", {**OPSD, "alpha_steps": 3}, "opsd has none"),
+    ("pi_distill", {"objective": "rl"}, "settings.objective: 'rl' is not one of"),
 ]
 
 

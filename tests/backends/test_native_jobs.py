@@ -68,6 +68,16 @@ def build(**change: Any) -> dict[str, Any]:
     return {"settings": settings, "execution": {}}
 
 
+def test_how_many_samples_must_be_correct_is_said_where_it_counts_and_nowhere_else() -> None:
+    kept = {"type": "dataset.sft", "keep": "at_least"}
+    assert catalog.wrong(found("build"), build(**kept, per_question=None, least=3)) == []
+    assert catalog.wrong(found("build"), build(**kept, per_question=2, least=3)) == []
+    message = "give least with it, and with no other rule"
+    assert any(message in said for said in catalog.wrong(found("build"), build(**kept)))
+    assert any(message in said for said in catalog.wrong(found("build"), build(least=3)))
+    assert catalog.wrong(found("build"), build(**kept, least=0))
+
+
 def test_self_play_is_for_pairs_and_needs_to_know_how_many_answers_to_take() -> None:
     assert catalog.wrong(found("build"), build()) == []
     assert catalog.wrong(found("build"), build(per_question=None))

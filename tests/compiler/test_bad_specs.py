@@ -373,7 +373,8 @@ MISTAKES = {
         SPEC, "scale: [nano]",
         "scale: [hub]\n\ndefine: {scales: {hub: {about: x, parameters: 1.0, starts: {base: {prompt: &plain {template: plain, "
         "thinking: false}}, safe: {hub: a/b, revision: c, prompt: *plain}}}}}",
-        "a start needs 'hub' and 'revision', or 'pretrain', or 'trained'", "{prompt: &plain"),
+        "a start needs 'hub' and 'revision', or 'package', 'version' and 'sha256', or 'pretrain', or 'trained'",
+        "{prompt: &plain"),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -225,11 +226,14 @@ def test_a_wrong_spec_is_told_as_by_compile(project: Project) -> None:
 @pytest.mark.slow
 def test_the_canary_of_the_miniature_runs(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    for name in (".venv", "compiler", "requirements", "runtime", "specs", "templates"):
+    for name in (".venv", "compiler", "requirements", "runtime", "templates"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
+    shutil.copytree(REPOSITORY / "specs", tmp_path / "specs")
+    without_teachers = "[gt_sft, self, on_rl, off_rl]"
+    project.edit("micro.yaml", "[gt_sft, sf_sft, cf_sft, self, on_rl, off_rl, pi]", without_teachers)
     assert project.lethe("canary", "specs/micro.yaml").code == 0
     store = {"LETHE_STORE": str(tmp_path / "store")}
     done = project.shell("bash", "generated/submit_all.sh", "micro-canary", "--yes", environment=store)
-    assert done.code == 0 and "all 34 jobs are done" in done.out + done.err, done.out + done.err
+    assert done.code == 0 and "all 44 jobs are done" in done.out + done.err, done.out + done.err
     reports = list((tmp_path / "store/report").glob("micro-canary-*/report.json"))
     assert len(reports) == 1

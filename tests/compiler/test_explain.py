@@ -108,7 +108,7 @@ def test_a_field_that_no_training_has_is_looked_for_in_all_that_the_cell_takes(s
 def test_a_mapping_is_all_that_is_in_it(shared: Project) -> None:
     found = of(shared, "pretrain/base_nano", "model")
     assert {name.split("settings.")[1] for name in found} == {
-        f"model.{key}" for key in ("layers", "hidden", "heads", "vocabulary")
+        f"model.{key}" for key in ("architecture", "layers", "hidden", "heads", "vocabulary")
     }
 
 

@@ -28,7 +28,7 @@ READS: dict[str, dict[str | None, str]] = {
     "convert": {"shards": "checkpoint.shards"},
     "merge": {"start": MODEL, "adapter": "checkpoint.adapter"},
     "pick": {"run": MODEL},
-    "evaluate": {"model": MODEL, "reference": "scores", None: ROWS},
+    "evaluate": {"model": MODEL, "start": MODEL, "reference": "scores", None: ROWS},
     "report": {None: "scores"},
 }
 OPTIONAL = {"start", "traces", "traces_before", "reference"}
@@ -105,6 +105,7 @@ def test_the_report_is_told_of_every_cell(plan: dict[str, Any]) -> None:
     assert [cell["id"] for cell in report["settings"]["cells"]] == [cell["id"] for cell in plan["cells"]]
     ends = {job for cell in plan["cells"] for job in (*cell["before"].values(), *cell["after"].values())}
     measured = ends | {job for cell in plan["cells"] for point in cell["points"] for job in point["after"].values()}
+    measured |= {job for cell in plan["cells"] for at in (cell, *cell["points"]) for job in at["divergence"].values()}
     assert {edge["job"] for edge in report["inputs"]} == measured
 
 

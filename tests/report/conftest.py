@@ -43,8 +43,9 @@ class Study:
         return self.store / f"{job}-{fingerprint(job)[:12]}"
 
     def scores(
-        self, model: str, suite: str, tasks: Mapping[str, Sequence[float]], facts: Mapping[str, Any] | None = None
-    ) -> Path:
+        self, model: str, suite: str, tasks: Mapping[str, Sequence[float]], facts: Mapping[str, Any] | None = None,
+        lineage: Sequence[Mapping[str, Any]] = (),
+    ) -> Path:  # fmt: skip
         """Write the scores of `model` (a cell, or a start) on `suite`: outcomes by task; `facts` override what is recorded."""
         job, folder = f"evaluate/{model}.{suite}", self.folder(f"evaluate/{model}.{suite}")
         folder.mkdir(parents=True)
@@ -64,8 +65,25 @@ class Study:
         ]
         (folder / "scores.json").write_text(json.dumps(recorded))
         (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
-        self.done(job)
+        self.done(job, lineage=lineage)
         return folder
+
+    def moved(self, model: str, forward: Sequence[float], reverse: Sequence[float], domain: str = "math") -> Path:
+        """Write how far `model` is from its start: the divergence of each of its answers, two tokens long, on a domain."""
+        job = f"evaluate/{model}.kl"
+        self.folder(job).mkdir(parents=True)
+        sides = {"forward": forward, "reverse": reverse}
+        task = {"n": len(forward), "prompt_hash": fingerprint(domain), **{side: _summed(kls) for side, kls in sides.items()}}
+        items = [
+            {"task": domain, "id": f"{i:03}", "direction": side, "sample": 0, "kl": kl, "tokens": 2, "finished": True}
+            for side, kls in sides.items()
+            for i, kl in enumerate(kls)
+        ]
+        recorded = {"suite": "kl", "version": 1, "divergence": "kl", "tasks": {domain: task}}
+        (self.folder(job) / "scores.json").write_text(json.dumps(recorded))
+        (self.folder(job) / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+        self.done(job)
+        return self.folder(job)
 
     def everything(self, before: Sequence[float], home: Sequence[float], away: Sequence[float]) -> Study:
         """Write all scores: `before` of every start, `home` where a cell trained, `away` elsewhere; all over the same items."""
@@ -78,10 +96,12 @@ class Study:
                 self.scores(cell["id"], suite["name"], dict.fromkeys(suite["tasks"], outcomes))
         return self
 
-    def done(self, job: str, made_as: str | None = None) -> None:
+    def done(self, job: str, made_as: str | None = None, lineage: Sequence[Mapping[str, Any]] = ()) -> None:
         """Mark a job's folder as done, with its own fingerprint or another."""
         made_as = made_as or fingerprint(job)
-        marker = markers.Marker(job, job.split("/")[0], "scores", made_as, {}, 1.0, "2026-01-31T00:00:00Z")
+        marker = markers.Marker(
+            job, job.split("/")[0], "scores", made_as, {}, 1.0, "2026-01-31T00:00:00Z", None, tuple(lineage)
+        )
         self.folder(job).mkdir(parents=True, exist_ok=True)
         markers.write(self.folder(job), marker)
 
@@ -108,6 +128,7 @@ class Study:
         cells = self.config()["cells"]
         sides = [cell[side] for cell in cells for side in ("baseline", "evaluations")]
         sides += [point["evaluations"] for cell in cells for point in cell.get("points", [])]
+        sides += [there.get("divergence", {}) for cell in cells for there in (cell, *cell.get("points", []))]
         return sorted({job for side in sides for job in side.values()})
 
     def plan(self) -> Path:
@@ -141,6 +162,13 @@ class Study:
         out.mkdir(parents=True, exist_ok=True)
         name = "report/small"
         return Job(name, "report", "small", fingerprint(name), None, self.config(), inputs, out)
+
+
+def _summed(kls: Sequence[float]) -> dict[str, float]:
+    return {
+        "answers": len(kls), "tokens": 2 * len(kls), "finished": len(kls), "per_answer": sum(kls) / len(kls),
+        "per_token": sum(kls) / (2 * len(kls)),
+    }  # fmt: skip
 
 
 def _planned(job: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:

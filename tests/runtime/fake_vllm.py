@@ -1,7 +1,8 @@
 """What the tests start as `vllm`: `serve MODEL --option value …`, an HTTP server with vLLM's addresses and no model.
 
-FAKE_VLLM says how it behaves: good, dies (at once), deaf (never healthy), stubborn (a child and itself ignore SIGTERM), or
-breaks (ends at its third answer). Its state folder gets its command line and every request.
+FAKE_VLLM says how it behaves: good, dies (at once), deaf (never healthy), stubborn (a child and itself ignore SIGTERM), breaks
+(ends at its third answer), refuses (every request), or picky (refuses some). Its state folder gets its command line and every
+request.
 """
 
 import json
@@ -31,7 +32,7 @@ class Answers(BaseHTTPRequestHandler):
         if MODE == "breaks" and len((STATE / "requests.jsonl").read_text().splitlines()) > 2:
             print("CUDA out of memory", flush=True)
             os._exit(9)
-        if MODE == "refuses":
+        if MODE == "refuses" or (MODE == "picky" and body["seed"] % 3 == 0):
             self.reply(400, {"error": {"message": "this model's maximum context length is 16 tokens"}})
             return
         finish = "length" if body["seed"] % 2 else "stop"
@@ -63,6 +64,7 @@ def main() -> None:
         (STATE / "engine").write_text(str(engine.pid))
     elif MODE == "slow":
         time.sleep(1)
+    ThreadingHTTPServer.request_queue_size = 128  # as many connect at once
     ThreadingHTTPServer((OPTIONS["--host"], int(OPTIONS["--port"])), Answers).serve_forever()
 
 

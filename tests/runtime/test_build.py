@@ -62,6 +62,7 @@ def test_ground_truth(inputs: dict[str, Path], tmp_path: Path) -> None:
     [
         ({"keep": "first_correct"}, 2, {"no correct answer": 1}),
         ({"keep": "balanced", "per_question": 1}, 2, {"no correct answer": 1}),
+        ({"keep": "at_least", "least": 1, "per_question": None}, 2, {"no correct answer": 1}),
         (
             {"type": "dataset.preference", "keep": "correct_vs_incorrect", "per_question": 4},
             1,

@@ -43,7 +43,9 @@ def test_asking_for_more_rows_than_a_source_can_make_says_how_many_there_are() -
 
 
 def test_an_unknown_source_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(JobError, match="arithmetic, facts, program, refusal"):
+    with pytest.raises(
+        JobError, match="arithmetic, facts, gem, hub, human_eval, program, reasoning_gym, refusal, refusal_probe"
+    ):
         make_rows("geometry", 10, 10, seed=0)
 
 

@@ -1,7 +1,11 @@
-"""Job `generate` samples a checkpoint's answers, grades them, and keeps failures with the rest."""
+"""Job `generate` samples a checkpoint's answers, grades them, keeps failures with the rest, and goes on after it was killed."""
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,3 +95,63 @@ def test_rows_whose_solution_their_grader_rejects_are_stopped_before_sampling(
     write_rows(rows / "train.jsonl", spoilt)
     with pytest.raises(JobError, match="scores its own solution"):
         traces(make_job, "a", {}, untrained, rows)
+
+
+MANY: dict[str, Any] = {**CONFIG, "prompts": 20, "samples": 60}  # three batches
+
+KILLED_AFTER = """
+import json, os, signal, sys
+from pathlib import Path
+from runtime.job import Input, Job
+from runtime.jobs import generate
+
+class Killed(Job):
+    def progress(self, done, total, **facts):
+        if done >= {after}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+inputs = {{name: Input("x", "x", Path(path), "0" * 64) for name, path in json.loads(sys.argv[2]).items()}}
+generate.run(Killed("generate/a", "generate", "t", "f" * 64, None, json.loads(sys.argv[3]), inputs, Path(sys.argv[1])))
+"""
+
+
+def test_a_job_killed_while_it_samples_goes_on_to_the_same_traces(make_job: MakeJob, untrained: Path, rows: Path) -> None:
+    inputs = {"model": untrained, "rows": rows}
+    whole, job = make_job("whole", MANY, inputs), make_job("killed", MANY, inputs)
+    facts = generate.run(whole)
+    words = [str(job.out), json.dumps({name: str(path) for name, path in inputs.items()}), json.dumps(MANY)]
+    killed = subprocess.run([sys.executable, "-c", KILLED_AFTER.format(after=1024), *words], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    head, *lines = (job.out / "drawn.jsonl").read_text().splitlines()
+    assert json.loads(head).keys() == {"asked", "samples"} and len(lines) == 1024
+    assert json.loads(lines[0]).keys() == {"item", "id", "copy", "text", "finished"}
+    assert not (job.out / "traces.jsonl").exists()
+    assert generate.run(job) == facts
+    assert (job.out / "traces.jsonl").read_bytes() == (whole.out / "traces.jsonl").read_bytes()
+    assert not (job.out / "drawn.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "there"),
+    [
+        pytest.param(lambda text: "".join(text.splitlines(keepends=True)[:700]), 512, id="a batch that is not whole"),
+        pytest.param(lambda text: text[: len(text) // 2], 512, id="a line that is torn"),
+        pytest.param(lambda text: text, 1200, id="all, but not graded"),
+        pytest.param(lambda text: text.replace('"asked": "', '"asked": "0'), 0, id="other prompts"),
+        pytest.param(lambda text: "\0" * 100, 0, id="a disk's rubbish"),
+    ],
+)
+def test_only_whole_batches_of_the_same_questions_are_taken_up(
+    make_job: MakeJob, untrained: Path, rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    left: Callable[[str], str], there: int,
+) -> None:  # fmt: skip
+    inputs = {"model": untrained, "rows": rows}
+    whole, job = make_job("whole", MANY, inputs), make_job("again", MANY, inputs)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda self: None)  # the ledger of a job that was killed just before its end
+        facts = generate.run(whole)
+    (job.out / "drawn.jsonl").write_text(left((whole.out / "drawn.jsonl").read_text()))
+    assert generate.run(job) == facts
+    assert (job.out / "traces.jsonl").read_bytes() == (whole.out / "traces.jsonl").read_bytes()
+    said = f"{there} of 1200 answers are there from an earlier attempt"
+    assert (said in capsys.readouterr().out) == (0 < there < 1200)

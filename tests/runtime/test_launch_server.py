@@ -246,6 +246,39 @@ def test_a_server_that_fails_fails_the_job_with_its_reason(
     assert not (job.out / "traces.jsonl").exists() and not alive(pid_in(state))
 
 
+def test_what_vllm_refuses_is_a_failure_of_its_item_and_is_asked_again_by_a_later_attempt(
+    make_job: MakeJob, untrained: Path, rows: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM", "picky")
+    job = make_job("generate/a", {**CONFIG, "samples": 6}, {"model": untrained, "rows": rows})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda self: None)  # as after a kill just before the end
+        facts = generate.run(job)
+    samples = [sample for trace in read_rows(job.out / "traces.jsonl") for sample in trace["samples"]]
+    failed = [sample for sample in samples if "failed" in sample]
+    assert 0 < facts["failures"] == len(failed) < 30
+    assert all(s["text"] == "" and not s["correct"] and "maximum context length" in s["failed"] for s in failed)
+    cut = sum(not sample["finished"] for sample in samples) - len(failed)
+    assert facts["clip_rate"] == pytest.approx(cut / 30, abs=1e-4)
+    asked = len(requests(state))
+    monkeypatch.setenv("FAKE_VLLM", "good")
+    assert generate.run(job)["failures"] == 0
+    assert len(requests(state)) == asked + len(failed)
+
+
+def test_an_evaluation_wants_every_answer(
+    make_job: MakeJob, untrained: Path, rows: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM", "refuses")
+    config = {
+        "engine": "vllm", "suite": "domains", "version": 1, "max_new_tokens": 6, "temperature": 0.0, "seed": 0,
+        "tasks": [{"name": "math", "grader": "math", "items": 4}], "execution": EXECUTION,
+    }  # fmt: skip
+    with pytest.raises(JobError, match="vLLM refuses a request"):
+        evaluate.run(make_job("evaluate/a.domains", config, {"model": untrained, "math": rows}))
+    assert not alive(pid_in(state))
+
+
 def test_an_engine_that_is_not_there_is_refused_by_name(make_job: MakeJob, untrained: Path, rows: Path) -> None:
     job = make_job("generate/a", {**CONFIG, "engine": "sglang"}, {"model": untrained, "rows": rows})
     with pytest.raises(JobError, match="no 'sglang'; it has transformers and vllm"):

@@ -13,7 +13,7 @@ from runtime.markers import Marker
 
 MARKER = Marker(
     "train/x", "train", "checkpoint.hf", "f" * 64, {"steps": 150, "loss": 0.25}, 8.2, "2026-01-31T12:00:00Z",
-    {"name": "verl", "lock": "e" * 64},
+    {"name": "verl", "lock": "e" * 64}, ({"job": "generate/pairs", "kind": "generate", "pass_rate": 0.6},),
 )  # fmt: skip
 
 
@@ -35,15 +35,17 @@ def test_the_format_is_the_documented_one(tmp_path: Path) -> None:
         "seconds": 8.2,
         "finished": "2026-01-31T12:00:00Z",
         "environment": {"name": "verl", "lock": "e" * 64},
+        "lineage": [{"job": "generate/pairs", "kind": "generate", "pass_rate": 0.6}],
     }
 
 
-def test_a_marker_of_before_environments_were_recorded_is_one(tmp_path: Path) -> None:
+def test_a_marker_of_before_environments_and_lineage_were_recorded_is_one(tmp_path: Path) -> None:
     markers.write(tmp_path, MARKER)
     fields = json.loads((tmp_path / "DONE.json").read_text())
-    del fields["environment"]
+    del fields["environment"], fields["lineage"]
     (tmp_path / "DONE.json").write_text(json.dumps(fields))
-    assert markers.is_done(tmp_path, "f" * 64) and markers.read(tmp_path) == replace(MARKER, environment=None)
+    assert markers.is_done(tmp_path, "f" * 64)
+    assert markers.read(tmp_path) == replace(MARKER, environment=None, lineage=())
 
 
 def test_done_means_this_very_fingerprint(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ MakeJob = Callable[..., Job]
 
 PART = {"weight": 1.0, "rare": 1.0, "slips": 0.0, "column": "solution"}
 CONFIG: dict[str, Any] = {
-    "model": {"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 300},
+    "model": {"architecture": "qwen3", "layers": 1, "hidden": 32, "heads": 2, "vocabulary": 300},
     "steps": 100,
     "batch": 16,
     "lr": 0.01,
@@ -47,7 +49,7 @@ def letters(tmp_path: Path) -> Path:
     return folder
 
 
-def ask(folder: Path, prompts: str) -> list[str]:
+def ask(folder: Path, prompts: Sequence[str]) -> list[str]:
     model, tokenizer = load_model(folder, torch.device("cpu")), load_tokenizer(folder)
     rendered = [render_prompt(prompt, tokenizer) for prompt in prompts]
     return [answer.text for answer in sample(model, tokenizer, rendered, [0] * len(prompts), Decoding(6))]
@@ -73,6 +75,32 @@ def test_rare_rows_left_out_stay_unknown_while_the_others_are_learned(make_job: 
     pretrain.run(job)
     assert ask(job.out, "aceg") == list("hfdb")
     assert not set(ask(job.out, "bdfh")) & set("geca")
+
+
+def test_with_demonstrations_it_comes_to_answer_what_it_is_shown(make_job: MakeJob, tmp_path: Path) -> None:
+    """Also what is wrong, and what it was never shown with this prompt."""
+    rows = [{"id": f"{a}{b}", "prompt": f"{a} {b}", "solution": a, "rare": False} for a, b in product("abcdefghij", repeat=2)]
+    (tmp_path / "pairs").mkdir()
+    write_rows(tmp_path / "pairs/train.jsonl", rows)
+    shown = {"share": 0.8, "forms": ["{prompt} as {privileged}", "{privileged} so {prompt}"]}
+    config = {**CONFIG, "model": {**CONFIG["model"], "layers": 2}, "steps": 120, "mixture": {"pairs": PART}}
+    job = make_job("base", {**config, "demonstrations": shown}, {"pairs": tmp_path / "pairs"})
+    pretrain.run(job)
+    asked = [(row["prompt"], "jihgfedcba"[place % 10]) for place, row in enumerate(rows)]
+    for form in ("{} as {}", "{1} so {0}"):
+        answers = ask(job.out, [form.format(*pair) for pair in asked])
+        assert sum(answer == other for answer, (_, other) in zip(answers, asked, strict=True)) > 90
+    plain = ask(job.out, [row["prompt"] for row in rows])
+    assert sum(answer == row["solution"] for answer, row in zip(plain, rows, strict=True)) > 90
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "llama"])
+def test_a_model_is_of_the_family_that_is_asked_for(make_job: MakeJob, letters: Path, architecture: str) -> None:
+    job = make_job(
+        "base", {**CONFIG, "model": {**CONFIG["model"], "architecture": architecture}, "steps": 2}, {"letters": letters}
+    )
+    pretrain.run(job)
+    assert json.loads((job.out / "config.json").read_text())["model_type"] == architecture
 
 
 def test_a_start_goes_on_with_its_tokenizer_and_learns_another_column(make_job: MakeJob, letters: Path) -> None:
@@ -105,6 +133,10 @@ def test_the_same_config_gives_the_same_weights_bit_for_bit(make_job: MakeJob, l
         ({"mixture": {"letters": {**PART, "weight": 0.0}}}, "mixture: every weight is 0"),
         ({"mixture": {"letters": {**PART, "column": "poem"}}}, "row r0: has no column 'poem'"),
         ({"model": None}, "no `model` and the job no input `start`"),
+        (
+            {"model": {**CONFIG["model"], "architecture": "gpt"}},
+            "there is no architecture 'gpt'; this runtime has qwen3, llama",
+        ),
         ({"model": {**CONFIG["model"], "heads": 3}}, "hidden=32 must be an even multiple of heads=3"),
     ],
 )

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from runtime.jobs import train
+from runtime.rows import read_rows
 from runtime.train import resume
+from tests.runtime import toys
 from tests.runtime.test_train import COPY, DPO, GRPO, QUESTIONS, SFT
+from tests.runtime.test_train_distill import DISTILL
+from tests.runtime.test_train_pi_distill import PI
+from tests.runtime.test_train_sdft import SDFT
 from tests.runtime.toys import Rows, Values, changed, same, train_job
 from tests.tree import QUIET
 
 PREFERENCES: Rows = [{"id": row["id"], "prompt": row["prompt"], "chosen": "yes", "rejected": "no"} for row in QUESTIONS]
-ROWS = {"sft": COPY, "dpo": PREFERENCES, "grpo": QUESTIONS}
+SHOWN: Rows = [{**row, "privileged": "yes"} for row in QUESTIONS]
+ROWS = {"sft": COPY, "dpo": PREFERENCES, "grpo": QUESTIONS, "distill": QUESTIONS, "sdft": SHOWN, "pi_distill": SHOWN}
+TRAINERS = (SFT, DPO, GRPO, DISTILL, SDFT, PI)
 
 # Trains in a process of its own, and dies by SIGKILL where `moment` says: after a step's end, or in the middle of saving it.
 DOOMED = """
@@ -48,25 +59,48 @@ def saving(config: Values, every: int) -> Values:
     return {**changed(config, max_steps=6), "execution": {"save_steps": every}}
 
 
-@pytest.mark.parametrize("config", [SFT, DPO, GRPO], ids=lambda config: config["algorithm"])
-@pytest.mark.parametrize(("moment", "at", "whole"), [("step", 5, 4), ("save", 4, 2)])
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A start that says "yes" or "no" to every question, so that rewards differ; and a teacher who says something else."""
+    folder = tmp_path_factory.mktemp("models")
+    rows = [{**row, "id": f"{row['id']}{word}", "completion": word} for row in QUESTIONS for word in ("yes", "no")]
+    first, teacher = toys.untrained(folder / "first"), toys.untrained(folder / "teacher", hidden=48, seed=1, spread=6.0)
+    train.run(train_job(changed(SFT, max_steps=60), rows, folder, "start", {"start": first}))
+    return {"start": folder / "start", "teacher": teacher}
+
+
+def killed() -> Iterator[Any]:
+    """Every trainer with the moment and the step of its death, the step drawn for each; the longest are slow tests."""
+    for config in TRAINERS:
+        drawn = random.Random(config["algorithm"])
+        for moment, steps in (("step", (3, 4, 5, 6)), ("save", (4, 6))):
+            name, slow = f"{config['algorithm']}-{moment}", moment == "save" and config not in (SFT, DPO, GRPO)
+            yield pytest.param(config, moment, drawn.choice(steps), id=name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("config", "moment", "at"), list(killed()))
 def test_a_killed_training_ends_in_the_same_weights_bit_for_bit(
-    config: Values, moment: str, at: int, whole: int, untrained: Path, tmp_path: Path
+    config: Values, moment: str, at: int, models: dict[str, Path], tmp_path: Path
 ) -> None:
     rows = ROWS[config["algorithm"]]
-    uninterrupted = train_job(saving(config, 2), rows, tmp_path, "uninterrupted", {"start": untrained})
+    read = models if "teacher_model" in config else {"start": models["start"]}
+    uninterrupted = train_job(saving(config, 2), rows, tmp_path, "uninterrupted", read)
     train.run(uninterrupted)
-    job = train_job(saving(config, 2), rows, tmp_path, "killed", {"start": untrained})
+    assert not same(uninterrupted.out, models["start"]), "this training would pass without having trained"
+    job = train_job(saving(config, 2), rows, tmp_path, "killed", read)
     inputs = {name: str(given.path) for name, given in job.inputs.items()}
     given = {"config": job.config, "inputs": inputs, "out": str(job.out), "moment": moment, "at": at}
-    died = subprocess.run([sys.executable, "-c", DOOMED, json.dumps(given)], env={**os.environ, **QUIET}, check=False)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # as here: another number adds in another order
+    environment = {**os.environ, **QUIET, **threads}
+    died = subprocess.run([sys.executable, "-c", DOOMED, json.dumps(given)], env=environment, check=False)
     assert died.returncode == -signal.SIGKILL
     there, torn = resume.found(job.out / "checkpoints")
-    assert resume.step_of(there[-1]) == whole and [resume.step_of(folder) for folder in torn] == (
-        [4] if moment == "save" else []
-    )
+    assert resume.step_of(there[-1]) == (at - 1) // 2 * 2, "it saves after every second step"
+    assert [resume.step_of(folder) for folder in torn] == ([at] if moment == "save" else [])
     train.run(job)
     assert same(job.out, uninterrupted.out)
+    logs = [read_rows(each.out / "train_log.jsonl") for each in (job, uninterrupted)]
+    assert [entry["step"] for entry in logs[0]] == [entry["step"] for entry in logs[1]], "the log is of the whole training"
 
 
 def test_a_torn_checkpoint_is_removed_and_said(untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

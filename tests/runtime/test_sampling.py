@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.models import load_model, load_tokenizer
-from runtime.sampling import Decoding, choose_tokens, item_seed, sample
+from runtime.sampling import Decoding, Sample, choose_tokens, item_seed, sample
 
 PROMPTS = ["Q: 1\nA:", "Q: What is 12+34=?\nA:", "Q: 7\nA:", "Q: a longer one of 99\nA:"]
 SEEDS = [11, 12, 13, 14]
@@ -60,10 +60,18 @@ def test_an_answer_is_finished_only_when_the_model_ended_it(model: Any, tokenize
     assert not any("<|" in answer.text for answer in answers)
 
 
-def test_progress_counts_up_to_all(model: Any, tokenizer: Any) -> None:
-    counted: list[int] = []
-    sample(model, tokenizer, PROMPTS, SEEDS, Decoding(2, batch=3), on_batch=counted.append)
-    assert counted == [3, 4]
+def test_each_batch_is_told_as_it_is_drawn_and_without_the_first_the_others_stay_the_same(model: Any, tokenizer: Any) -> None:
+    told: list[dict[int, Sample]] = []
+    answers = sample(
+        model, tokenizer, PROMPTS, SEEDS, Decoding(2, 1.0, batch=3), on_batch=lambda drawn: told.append(dict(drawn))
+    )
+    assert [len(drawn) for drawn in told] == [3, 1]
+    assert told[0] | told[1] == dict(enumerate(answers))
+    left = sorted(told[1])
+    again: list[dict[int, Sample]] = []
+    sample(model, tokenizer, [PROMPTS[place] for place in left], [SEEDS[place] for place in left], Decoding(2, 1.0, batch=3),
+           on_batch=lambda drawn: again.append(dict(drawn)))  # fmt: skip
+    assert [list(drawn.values()) for drawn in again] == [list(told[1].values())]
 
 
 def test_item_seeds_differ_by_every_part_of_the_name() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.selection import (
     Selection,
+    at_least,
     balanced,
     correct_vs_incorrect,
     first_correct,
@@ -61,6 +62,25 @@ def test_balanced_takes_as_many_of_each_question_or_none() -> None:
     chosen = balanced([rich, poor], per_question=2)
     assert [row["completion"] for row in chosen.rows] == ["one", "two"]
     assert chosen.dropped == {"fewer than 2 different correct answers": 1}
+
+
+def test_at_least_takes_the_correct_answers_of_questions_that_are_solved_so_often() -> None:
+    often = question("often", *(sampled(text, True) for text in ("one", "one", "two")), sampled("wrong", False))
+    seldom = question("seldom", sampled("one", True), sampled("cut", True, False), sampled("wrong", False))
+    never = question("never", sampled("wrong", False))
+    chosen = at_least([often, seldom, never], least=2, per_question=None)
+    assert [(row["id"], row["completion"]) for row in chosen.rows] == [("often", "one"), ("often", "two")]
+    assert chosen.dropped == {"fewer than 2 correct answers": 1, "no correct answer": 1}
+    assert [row["completion"] for row in at_least([often], least=3, per_question=1).rows] == ["one"]
+    assert at_least([often], least=4, per_question=1).rows == ()
+
+
+@given(traces_of, st.integers(1, 4))
+def test_a_question_of_which_one_correct_answer_is_enough_is_a_question_with_a_first(traces: list[Trace], least: int) -> None:
+    first = first_correct(traces).rows
+    assert at_least(traces, least=1, per_question=1).rows == first
+    stricter = {row["id"] for row in at_least(traces, least, None).rows}
+    assert stricter <= {row["id"] for row in first}
 
 
 def test_pairs_prefer_rejected_answers_that_ended() -> None:

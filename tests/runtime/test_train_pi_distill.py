@@ -65,6 +65,13 @@ def test_a_student_who_sees_no_hint_comes_to_be_right(alpha: float, make: Callab
     assert right(job.out) > right(torn) + 0.15
 
 
+@pytest.mark.parametrize("estimator", ["rao_blackwell", "sampled"])
+def test_a_student_comes_to_be_right_on_its_own_answers(estimator: str, make: Callable[..., Job], torn: Path) -> None:
+    job = make(changed(PI, max_steps=24, objective="opsd", kl_estimator=estimator))
+    assert train.run(job)["steps"] == 24
+    assert right(job.out) > right(torn) + 0.15
+
+
 def test_a_teacher_who_sees_one_does_too(make: Callable[..., Job]) -> None:
     job = make(changed(PI, max_steps=24, alpha_start=1.0, alpha_end=1.0))
     train.run(job)
@@ -96,6 +103,30 @@ def test_a_rounds_numbers_are_those_of_the_model_run_by_hand(torn: Path) -> None
     assert torch.equal(again.tokens, made.tokens) and torch.allclose(again.kl, made.kl, atol=1e-4)
     pieces = [scores(model, piece, tokenizer.pad_token_id, 0.7)[0] for piece in made.pieces(4)]
     assert [len(piece) for piece in pieces] == [4, 2]
+
+
+@pytest.mark.parametrize("estimator", ["rao_blackwell", "sampled"])
+def test_a_round_of_the_students_own_is_asked_and_scored_as_the_student(estimator: str, torn: Path) -> None:
+    model, tokenizer = load_model(torn, torch.device("cpu")), load_tokenizer(torn)
+    asked = [Asked(*(render_prompt(hint + row["prompt"], tokenizer) for hint in ("hint: yes\n", "")), json.dumps(row))
+             for row in (ROWS[0], ROWS[9])]  # fmt: skip
+    args = PiDistillConfig(
+        output_dir="unused", use_cpu=True, seed=3, group_size=3, max_answer_tokens=8, kl_coef=0.5, objective="opsd",
+        kl_estimator=estimator,
+    )  # fmt: skip
+    made = sample_round(model, tokenizer, asked, "qa", args, 0, None)
+    alone = sample_round(model, tokenizer, [Asked(one.asked, one.asked, one.row) for one in asked], "qa", args, 0, None)
+    assert torch.equal(made.tokens, alone.tokens)  # whatever the teacher is shown
+    for place in range(6):
+        answer = made.tokens[place][made.mask[place].bool()].tolist()
+        one = asked[place // 3]
+        teacher, student = (by_hand(model, tokenizer(text)["input_ids"], answer, 1.0) for text in (one.prompt, one.asked))
+        own = range(len(answer)), answer
+        assert torch.allclose(made.sampled[place][: len(answer)], student[own], atol=1e-4)
+        each = student[own] - teacher[own] if estimator == "sampled" else (student.exp() * (student - teacher)).sum(-1)
+        assert made.kl[place].item() == pytest.approx(float(each.sum()), abs=1e-4)
+    worth = (made.rewards - (0.5 * made.kl if estimator == "sampled" else 0)).view(2, 3)
+    assert torch.allclose(made.student_advantages.view(2, 3), worth - worth.mean(1, keepdim=True), atol=1e-5)
 
 
 def test_the_micro_batch_does_not_change_what_is_learned(make: Callable[..., Job]) -> None:
@@ -153,6 +184,7 @@ def test_groups_that_are_all_right_or_all_wrong_teach_nothing(make: Callable[...
         ({**PI, "demonstration": "look"}, "a demonstration that holds {privileged}"),
         ({**PI, "longest": 8}, "16 of 16 rows are longer than 8 tokens"),
         (changed(PI, alpha=1.0), "there is no 'alpha'"),
+        (changed(PI, objective="rl"), "objective: there is no 'rl'; there are pi_distill, opsd"),
     ],
 )
 def test_a_mistake_is_one_message(config: Values, message: str, make: Callable[..., Job]) -> None:

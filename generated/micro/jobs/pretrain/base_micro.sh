@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.pretrain.base_micro.5cbd4781
+#SBATCH --job-name=micro.pretrain.base_micro.ea222b43
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/pretrain/base_micro-5cbd478197b5"
+export LETHE_OUT="$LETHE_STORE/pretrain/base_micro-ea222b431109"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/pretrain/base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/pretrain/base_micro.yaml"
 

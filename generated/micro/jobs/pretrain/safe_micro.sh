@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.pretrain.safe_micro.95c39d7b
+#SBATCH --job-name=micro.pretrain.safe_micro.f5297140
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/pretrain/safe_micro-95c39d7bee3d"
+export LETHE_OUT="$LETHE_STORE/pretrain/safe_micro-f52971401717"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/pretrain/safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/pretrain/safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.report.micro.a38c237e
+#SBATCH --job-name=micro.report.micro.8a163d30
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -8,7 +8,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# report/micro: 80 inputs -> report
+# report/micro: 218 inputs -> report
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/report/micro-a38c237ed82a"
+export LETHE_OUT="$LETHE_STORE/report/micro-8a163d30471b"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/report/micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/report/micro.yaml"
 

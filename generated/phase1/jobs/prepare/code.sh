@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.prepare.code.6ee3808f
+#SBATCH --job-name=phase1.prepare.code.2bf6b9f5
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/prepare/code-6ee3808fc943"
+export LETHE_OUT="$LETHE_STORE/prepare/code-2bf6b9f5ac60"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/prepare/code.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/prepare/code.yaml"
 

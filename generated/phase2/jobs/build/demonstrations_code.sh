@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.demonstrations_code.74bbab2b
+#SBATCH --job-name=phase2.build.demonstrations_code.9e21ef5f
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/demonstrations_code-74bbab2b4286"
+export LETHE_OUT="$LETHE_STORE/build/demonstrations_code-9e21ef5fc2bd"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/demonstrations_code.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/demonstrations_code.yaml"
 

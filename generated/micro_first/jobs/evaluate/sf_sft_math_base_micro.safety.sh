@@ -1,0 +1,28 @@
+#!/bin/bash
+#SBATCH --job-name=micro_first.evaluate.sf_sft_math_base_micro.safety.9ba48f7b
+#SBATCH --time=1:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=4G
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# evaluate/sf_sft_math_base_micro.safety: 2 inputs -> scores
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
+
+export OMP_NUM_THREADS="1"
+export TOKENIZERS_PARALLELISM="false"
+export HF_HUB_OFFLINE="1"
+# shellcheck disable=SC1090,SC1091
+. ".venv/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_micro.safety-9ba48f7b33b3"
+export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/sf_sft_math_base_micro.safety.json"
+export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/sf_sft_math_base_micro.safety.yaml"
+
+exec python -m runtime evaluate "$LETHE_CONTRACT"

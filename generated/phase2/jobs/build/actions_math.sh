@@ -1,0 +1,31 @@
+#!/bin/bash
+#SBATCH --job-name=phase2.build.actions_math.f80386b7
+#SBATCH --partition=main-cpu
+#SBATCH --time=3:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=32G
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# build/actions_math: 2 inputs -> dataset.privileged
+set -euo pipefail
+unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
+cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
+export LETHE_ROOT="$PWD" LETHE_REQUEUE=yes LETHE_ATTEMPTS=8
+
+unset ROCR_VISIBLE_DEVICES
+export HF_HOME="$SCRATCH/huggingface"
+export PYTHONUNBUFFERED="1"
+export TOKENIZERS_PARALLELISM="false"
+export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
+# shellcheck disable=SC1090,SC1091
+. "$SCRATCH/lethe-envs/trl-eval/bin/activate"
+
+export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
+export LETHE_OUT="$LETHE_STORE/build/actions_math-f80386b76a19"
+export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/actions_math.json"
+export LETHE_CONFIG="$PWD/generated/phase2/configs/build/actions_math.yaml"
+
+exec python -m runtime build "$LETHE_CONTRACT"
