@@ -30,4 +30,4 @@ def run(job: Job) -> Mapping[str, Any]:
     if report.problems:
         lacking = f"{len(report.problems)} of {len(report.planned)} results"
         raise IncompleteReport(f"{job.id}: {lacking} have no number, named above; run their jobs, then this one again")
-    return {"cells": len(report.settings.cells), "results": report.planned}
+    return {"cells": len(report.settings.cells), "results": len(report.planned)}

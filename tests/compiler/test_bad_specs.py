@@ -68,7 +68,7 @@ MISTAKES = {
         SPEC, "        lr: 5e-4", "        seeed: 2", "unknown key 'seeed' in the settings of algorithm sft", "seeed",
         "did you mean 'seed'?"),
     "setting in a mapping": Mistake(
-        SUBJECTS, "model: {layers: 1,", "model: {layer: 1,",
+        SUBJECTS, "model: {architecture: qwen3, layers: 1,", "model: {architecture: qwen3, layer: 1,",
         "unknown key 'layer' in the settings of start base of scale nano",
         "layer", "did you mean 'layers'?"),
     "execution of an algorithm": Mistake(

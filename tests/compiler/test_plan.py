@@ -106,6 +106,8 @@ def test_the_report_is_told_of_every_cell(plan: dict[str, Any]) -> None:
     ends = {job for cell in plan["cells"] for job in (*cell["before"].values(), *cell["after"].values())}
     measured = ends | {job for cell in plan["cells"] for point in cell["points"] for job in point["after"].values()}
     measured |= {job for cell in plan["cells"] for at in (cell, *cell["points"]) for job in at["divergence"].values()}
+    told = [cell.get("reference", {}) for cell in report["settings"]["cells"]]
+    measured |= {job for reference in told for job in reference.get("evaluations", {}).values()}
     assert {edge["job"] for edge in report["inputs"]} == measured
 
 

@@ -178,8 +178,8 @@ def test_a_mapping_that_several_layers_set_is_named_value_by_value(project: Proj
     found = plan(project, axes={**AXES, "scale": ["wide"]}, define={"scales": {"wide": wide}})
     said = jobs(found, "pretrain")["base_wide"]["provenance"]
     assert {name: label for name, label in said.items() if name.startswith("model")} == {
-        "model.hidden": "scale wide", "model.layers": "scale nano", "model.heads": "scale nano",
-        "model.vocabulary": "scale nano",
+        "model.architecture": "scale nano", "model.hidden": "scale wide", "model.layers": "scale nano",
+        "model.heads": "scale nano", "model.vocabulary": "scale nano",
     }  # fmt: skip
     assert said["mixture"] == said["lr"] == "scale nano"
 

@@ -85,7 +85,7 @@ def test_the_prompt_hash_is_of_the_prompts_as_rendered_for_this_model(make_job: 
 def test_a_model_that_learned_the_answers_scores_them(make_job: MakeJob, inputs: dict[str, Path]) -> None:
     part = {"weight": 1.0, "rare": 1.0, "slips": 0.0, "column": "solution"}
     config = {"steps": 150, "batch": 24, "lr": 0.01, "warmup": 5, "seed": 0, "mixture": {"math": part, "safety": part}}
-    config["model"] = {"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 300}
+    config["model"] = {"architecture": "qwen3", "layers": 1, "hidden": 32, "heads": 2, "vocabulary": 300}
     learned = make_job("pretrain", config, {name: inputs[name] for name in ("math", "safety")})
     pretrain.run(learned)
     after = evaluate.run(make_job("after", CONFIG, {**inputs, "model": learned.out}))

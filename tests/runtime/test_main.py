@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import markers
-from runtime.domains import SOURCES
+from runtime import benchmarks, markers
+from runtime.domains import CONFIGURED, SOURCES
 from runtime.jobs.train import ALGORITHMS
 from runtime.manifest import manifest
 from tests.tree import REPOSITORY, Tree
@@ -133,7 +133,7 @@ def test_help_and_status_import_nothing_heavy(tree: Tree) -> None:
 def test_the_manifest_says_what_the_runtime_has() -> None:
     modules = {path.stem for path in (REPOSITORY / "runtime/jobs").glob("[!_]*.py")}
     assert {kind for kind, item in manifest()["kinds"].items() if not item.get("external")} == modules
-    assert manifest()["sources"] == sorted(SOURCES)
+    assert manifest()["sources"] == sorted([*SOURCES, *CONFIGURED, *benchmarks.SOURCES])
     assert manifest()["algorithms"] == sorted(ALGORITHMS)
     assert all(kind["version"] >= 1 for kind in manifest()["kinds"].values())
 

@@ -356,7 +356,7 @@ def test_without_a_place_for_results_nothing_starts(tmp_path: Path) -> None:
     [
         ("submit train/x 1234", "train/x stands twice"),
         ("submit train/none 1234", "jobs/train/none.sh is missing"),
-        ("submit train/y 1234 build/a", "'build/a' stands before in, steps, after or ended"),
+        ("submit train/y 1234 build/a", "'build/a' stands before in, links, steps, after or ended"),
         ("submit train/y 1234 steps 5 x", "train/y: 'x' is no step"),
         ("submit train/y 1234 after report/later", "train/y comes before report/later, which it needs"),
     ],
