@@ -12,7 +12,7 @@ from compiler.cells.cell import Expansion
 from compiler.cells.expand import expand
 from compiler.diagnostics import SpecError
 from compiler.fitness.fit import Unfit
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.language.reading import Spec, read_spec
 from compiler.language.study import Tracking
 from compiler.lock.file import Locked, read_lock

@@ -7,7 +7,7 @@ from typing import Annotated
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator
 
-from compiler.language.definitions import Capability
+from compiler.language.places import Capability
 from compiler.language.study import Name
 from compiler.language.validation import Strict
 

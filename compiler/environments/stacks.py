@@ -9,7 +9,7 @@ from pathlib import Path
 from compiler.diagnostics import Position
 from compiler.environments.locks import Lock, read_lock
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Cluster, Environment
+from compiler.language.places import Cluster, Environment
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from compiler.explain.perturb import Decided, deciding
 from compiler.explain.pieces import COUNTED, Piece, Scene, pieces
 from compiler.explain.values import Value, told, values_of
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study, Tracking
 from compiler.language.validation import Strict

@@ -9,7 +9,7 @@ from typing import Any
 
 from compiler import backends
 from compiler.diagnostics import Position
-from compiler.language.definitions import Cluster, Installation, Limits, Restarts
+from compiler.language.places import Cluster, Installation, Limits, Restarts
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources
 from compiler.output import emit

@@ -11,7 +11,7 @@ import networkx as nx
 from compiler import backends
 from compiler.columns import aligned
 from compiler.diagnostics import Position
-from compiler.language.definitions import Resources
+from compiler.language.places import Resources
 from compiler.language.source import Tree, leaves
 from compiler.lower.sources import Said, Sources, chain
 from compiler.plan.plan import Job, Plan, PlannedCell, graph

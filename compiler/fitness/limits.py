@@ -12,7 +12,7 @@ from compiler.fitness.memory import GB
 from compiler.fitness.models import Model
 from compiler.fitness.remarks import Remark
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Caps, Cluster, Resources
+from compiler.language.places import Caps, Cluster, Resources
 from compiler.language.source import PathKey, Tree
 from compiler.plan.plan import Job
 from compiler.slurm import hours, shown_size, size

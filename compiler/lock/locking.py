@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.lock.file import Lock, Locked
 from compiler.lock.pins import Pin, pins
 from compiler.lock.resolve import Answer, Resolver, resolve

@@ -15,7 +15,8 @@ from compiler.fitness.limits import Place
 from compiler.fitness.models import models_of
 from compiler.fitness.remarks import told
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Cluster, Hours
+from compiler.language.definitions import Hours
+from compiler.language.places import Cluster
 from compiler.language.source import Tree
 from compiler.language.study import Study
 from compiler.lock.pins import pins

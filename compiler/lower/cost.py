@@ -11,7 +11,8 @@ from compiler.backends import Part
 from compiler.fitness.demand import row_tokens
 from compiler.fitness.memory import HALF, SINGLE, adapter_weights, per_weight
 from compiler.fitness.models import Model
-from compiler.language.definitions import Algorithm, Hours, Resources
+from compiler.language.definitions import Algorithm, Hours
+from compiler.language.places import Resources
 from compiler.plan.plan import Job
 from compiler.slurm import hours
 

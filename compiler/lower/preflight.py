@@ -10,7 +10,7 @@ from typing import Any
 
 from compiler.environments.checks import Scene, check
 from compiler.environments.stacks import Stack, stacks_of
-from compiler.language.definitions import Cluster, Resources
+from compiler.language.places import Cluster, Resources
 from compiler.language.source import Tree
 from compiler.lower.context import Context
 from compiler.lower.workshop import Request

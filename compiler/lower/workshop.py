@@ -15,7 +15,7 @@ from typing import Any
 from compiler import backends
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.fitness.models import Model
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
 from compiler.lower.amend import Amendment, amended

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.language.definitions import Arrays
+from compiler.language.places import Arrays
 from compiler.plan.canonical import canonical_text
 from compiler.plan.plan import Job
 

@@ -13,7 +13,7 @@ from typing import Any
 from compiler import backends
 from compiler.backends.complete import Laid, told
 from compiler.diagnostics import Position
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
 from compiler.output.arrays import Array, Grouping, Seat, grouped, parents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.plan.plan import Job
 
 

@@ -14,7 +14,7 @@ from compiler.verbs import CHANGES, OK
 if TYPE_CHECKING:
     from compiler.environments.locks import Lock
     from compiler.language.catalog import Catalog
-    from compiler.language.definitions import Environment
+    from compiler.language.places import Environment
 
 ABOUT = "list, build and check the environments that jobs run in"
 
@@ -89,7 +89,7 @@ def _known(catalog: Catalog, name: str) -> Known:
     from compiler.diagnostics import Position, SpecError
     from compiler.environments.compatibility import broken
     from compiler.environments.stacks import lock_of
-    from compiler.language.definitions import Environment
+    from compiler.language.places import Environment
 
     environment = catalog.get(Environment, name, Position("lethe env"))
     lock = lock_of(catalog, name, environment)
@@ -102,7 +102,7 @@ def _known(catalog: Catalog, name: str) -> Known:
 def _folder(catalog: Catalog, options: argparse.Namespace) -> Path:
     """Where the environment is: as --at says, or as a cluster's `activate` does. Raises LetheError."""
     from compiler.diagnostics import Position, TreeError, spec_error
-    from compiler.language.definitions import Cluster
+    from compiler.language.places import Cluster
 
     if options.at and options.cluster:
         raise TreeError("--at and --cluster both say where the environment is. Leave one of them out.")

@@ -65,7 +65,7 @@ def _asked(words: Sequence[str], remove: bool) -> tuple[list[str], Sequence[str]
 
 def _facts(spec: Path) -> list[str]:
     """The quota and the deletions of the study's cluster. Raises SpecError for a spec or a catalog that is wrong."""
-    from compiler.language.definitions import Cluster
+    from compiler.language.places import Cluster
     from compiler.language.reading import read_spec
     from compiler.slurm import size
 

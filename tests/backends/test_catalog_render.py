@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from compiler.backends import part
-from compiler.language.definitions import Algorithm, Cluster, Dataset, Domain, Method, Scale, Suite, Teacher
+from compiler.language.definitions import Algorithm, Dataset, Domain, Method, Scale, Suite, Teacher
+from compiler.language.places import Cluster
 from tests.backends import catalog
 
 CATALOG = catalog.catalog()

@@ -19,7 +19,7 @@ import pytest
 from compiler.diagnostics import Position
 from compiler.environments.compatibility import broken, rows
 from compiler.environments.locks import Lock, read_lock
-from compiler.language.definitions import Environment
+from compiler.language.places import Environment
 from compiler.language.source import read_tree
 from tests.compiler.project import REPOSITORY, Project, Result
 

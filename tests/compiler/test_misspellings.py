@@ -21,7 +21,7 @@ import yaml
 
 from compiler.backends import TEMPLATES
 from compiler.diagnostics import Diagnostic, SpecError
-from compiler.language.definitions import Resources
+from compiler.language.places import Resources
 from compiler.language.reading import read_spec
 from compiler.language.schema import schema
 from compiler.pipeline import compile_study

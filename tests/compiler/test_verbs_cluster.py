@@ -14,7 +14,7 @@ import pytest
 
 from compiler.diagnostics import Position
 from compiler.language.catalog import read_catalog
-from compiler.language.definitions import Cluster
+from compiler.language.places import Cluster
 from compiler.language.source import Tree
 from compiler.plan.plan import graph, read_plan
 from compiler.verbs.choosing import jobs_of

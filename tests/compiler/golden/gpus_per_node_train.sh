@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.83095106
+#SBATCH --job-name=toy.train.gt_sft_facts_base_nano.a1ceaa5a
 #SBATCH --account=def-somebody
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ set -u
 export OMP_NUM_THREADS=3  # of each process: a node's CPUs over its GPUs
 
 export LETHE_STORE=${LETHE_STORE:-"/project/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-830951063225"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_facts_base_nano-a1ceaa5aaa26"
 export LETHE_CONTRACT="$PWD/generated/toy/jobs/train/gt_sft_facts_base_nano.json"
 export LETHE_CONFIG="$PWD/generated/toy/configs/train/gt_sft_facts_base_nano.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=toys WANDB_NAME=gt_sft_facts_base_nano
-export WANDB_RUN_ID=830951063225ff9b WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=a1ceaa5aaa2670b8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=4 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=toy.evaluate.gt_sft_facts_base_nano.skills.4a23267a
+#SBATCH --job-name=toy.evaluate.gt_sft_facts_base_nano.skills.602d2578
 #SBATCH --time=90
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -19,7 +19,7 @@ export OMP_NUM_THREADS="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_facts_base_nano.skills-4a23267a4af0"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_facts_base_nano.skills-602d25784e0f"
 export LETHE_CONTRACT="$PWD/generated/toy/jobs/evaluate/gt_sft_facts_base_nano.skills.json"
 export LETHE_CONFIG="$PWD/generated/toy/configs/evaluate/gt_sft_facts_base_nano.skills.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.actions_code.f2526e77
+#SBATCH --job-name=micro.build.actions_code.6af02c8d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/actions_code-f2526e77e2b9"
+export LETHE_OUT="$LETHE_STORE/build/actions_code-6af02c8d6149"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/actions_code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/actions_code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.actions_math.cd76d108
+#SBATCH --job-name=micro.build.actions_math.21b971f3
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/actions_math-cd76d1081f86"
+export LETHE_OUT="$LETHE_STORE/build/actions_math-21b971f36dd1"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/actions_math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/actions_math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.actions_qa.a29c7215
+#SBATCH --job-name=micro.build.actions_qa.c3b3fe06
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/actions_qa-a29c72150d61"
+export LETHE_OUT="$LETHE_STORE/build/actions_qa-c3b3fe067552"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/actions_qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/actions_qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.cross_family_math.510fcae7
+#SBATCH --job-name=micro.build.cross_family_math.fc2db644
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/cross_family_math-510fcae7d478"
+export LETHE_OUT="$LETHE_STORE/build/cross_family_math-fc2db6447a78"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/cross_family_math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/cross_family_math.yaml"
 

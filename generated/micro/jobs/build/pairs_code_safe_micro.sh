@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.pairs_code_safe_micro.c59cddee
+#SBATCH --job-name=micro.build.pairs_code_safe_micro.b6a00084
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_code_safe_micro-c59cddeebe90"
+export LETHE_OUT="$LETHE_STORE/build/pairs_code_safe_micro-b6a00084077c"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/pairs_code_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/pairs_code_safe_micro.yaml"
 

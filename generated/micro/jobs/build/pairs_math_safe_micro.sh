@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.pairs_math_safe_micro.bf7d25b6
+#SBATCH --job-name=micro.build.pairs_math_safe_micro.c2681305
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_math_safe_micro-bf7d25b6c6aa"
+export LETHE_OUT="$LETHE_STORE/build/pairs_math_safe_micro-c26813054c1e"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/pairs_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/pairs_math_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.pairs_qa_base_micro.e0359588
+#SBATCH --job-name=micro.build.pairs_qa_base_micro.6370c034
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_qa_base_micro-e035958879d5"
+export LETHE_OUT="$LETHE_STORE/build/pairs_qa_base_micro-6370c034cc9d"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/pairs_qa_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/pairs_qa_base_micro.yaml"
 

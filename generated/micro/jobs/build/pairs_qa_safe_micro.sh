@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.pairs_qa_safe_micro.96794983
+#SBATCH --job-name=micro.build.pairs_qa_safe_micro.2b4547d3
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_qa_safe_micro-967949838e7a"
+export LETHE_OUT="$LETHE_STORE/build/pairs_qa_safe_micro-2b4547d301d3"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/pairs_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/pairs_qa_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.same_family_code.541fbc71
+#SBATCH --job-name=micro.build.same_family_code.ae6c2b74
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_code-541fbc718890"
+export LETHE_OUT="$LETHE_STORE/build/same_family_code-ae6c2b74e94e"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/same_family_code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/same_family_code.yaml"
 

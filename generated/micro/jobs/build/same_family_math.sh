@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.same_family_math.7e6799d6
+#SBATCH --job-name=micro.build.same_family_math.74ab0716
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_math-7e6799d6183f"
+export LETHE_OUT="$LETHE_STORE/build/same_family_math-74ab07161327"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/same_family_math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/same_family_math.yaml"
 

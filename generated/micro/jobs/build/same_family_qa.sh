@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.build.same_family_qa.5f04ba73
+#SBATCH --job-name=micro.build.same_family_qa.23c11e74
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_qa-5f04ba7328fa"
+export LETHE_OUT="$LETHE_STORE/build/same_family_qa-23c11e749a0f"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/build/same_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/build/same_family_qa.yaml"
 

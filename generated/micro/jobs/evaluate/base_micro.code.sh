@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.base_micro.code.2a2b999b
+#SBATCH --job-name=micro.evaluate.base_micro.code.e55185db
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.code-2a2b999bf8e7"
+export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.code-e55185db56ac"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/base_micro.code.yaml"
 

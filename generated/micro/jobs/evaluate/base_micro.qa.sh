@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.base_micro.qa.4ac31b28
+#SBATCH --job-name=micro.evaluate.base_micro.qa.83c3d020
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.qa-4ac31b287d29"
+export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.qa-83c3d02045e2"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/base_micro.qa.yaml"
 

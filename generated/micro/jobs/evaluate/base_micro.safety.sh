@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.base_micro.safety.9e5123fc
+#SBATCH --job-name=micro.evaluate.base_micro.safety.48da7d60
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.safety-9e5123fcbbbb"
+export LETHE_OUT="$LETHE_STORE/evaluate/base_micro.safety-48da7d6000d9"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/base_micro.safety.yaml"
 

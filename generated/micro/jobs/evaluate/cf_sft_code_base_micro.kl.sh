@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_code_base_micro.kl.bd295e55
+#SBATCH --job-name=micro.evaluate.cf_sft_code_base_micro.kl.2d49dad6
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_micro.kl-bd295e55bc8e"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_micro.kl-2d49dad62c68"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_code_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_code_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_code_base_micro.math.bfef813e
+#SBATCH --job-name=micro.evaluate.cf_sft_code_base_micro.math.a24556cc
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_micro.math-bfef813e9333"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_micro.math-a24556cccf69"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_code_base_micro.math.yaml"
 

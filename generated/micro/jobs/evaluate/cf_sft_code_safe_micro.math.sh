@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_code_safe_micro.math.faff5c69
+#SBATCH --job-name=micro.evaluate.cf_sft_code_safe_micro.math.75771ea7
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_micro.math-faff5c691f2f"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_micro.math-75771ea709ca"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_code_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_code_safe_micro.math.yaml"
 

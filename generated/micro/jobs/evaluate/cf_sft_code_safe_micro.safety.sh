@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_code_safe_micro.safety.917da7ad
+#SBATCH --job-name=micro.evaluate.cf_sft_code_safe_micro.safety.f4246b77
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_micro.safety-917da7ad937d"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_micro.safety-f4246b7772b2"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_code_safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_code_safe_micro.safety.yaml"
 

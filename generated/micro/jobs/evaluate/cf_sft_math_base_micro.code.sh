@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_math_base_micro.code.21354627
+#SBATCH --job-name=micro.evaluate.cf_sft_math_base_micro.code.4b4ccbbd
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.code-21354627f713"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.code-4b4ccbbd247e"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_math_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_math_base_micro.code.yaml"
 

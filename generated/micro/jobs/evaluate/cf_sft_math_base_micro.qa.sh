@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_math_base_micro.qa.88896a34
+#SBATCH --job-name=micro.evaluate.cf_sft_math_base_micro.qa.bd0d81c6
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.qa-88896a34ddad"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.qa-bd0d81c6c9bb"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_math_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_math_base_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_math_safe_micro.math.123fd0b7
+#SBATCH --job-name=micro.evaluate.cf_sft_math_safe_micro.math.8f5a1ee0
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_micro.math-123fd0b75f9f"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_micro.math-8f5a1ee00df0"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_math_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_math_safe_micro.math.yaml"
 

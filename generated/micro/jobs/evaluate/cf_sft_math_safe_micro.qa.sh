@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_math_safe_micro.qa.43faf6bb
+#SBATCH --job-name=micro.evaluate.cf_sft_math_safe_micro.qa.ce8df98c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_micro.qa-43faf6bbfc8e"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_safe_micro.qa-ce8df98c74b6"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_math_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_math_safe_micro.qa.yaml"
 

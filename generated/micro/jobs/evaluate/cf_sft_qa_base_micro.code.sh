@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_qa_base_micro.code.35d76719
+#SBATCH --job-name=micro.evaluate.cf_sft_qa_base_micro.code.0d0df7b4
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_micro.code-35d767195228"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_micro.code-0d0df7b4a1d7"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_qa_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_qa_base_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.cf_sft_qa_base_micro.safety.08d53d23
+#SBATCH --job-name=micro.evaluate.cf_sft_qa_base_micro.safety.a38e4b65
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_micro.safety-08d53d23f1f1"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_micro.safety-a38e4b65e0c0"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/cf_sft_qa_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/cf_sft_qa_base_micro.safety.yaml"
 

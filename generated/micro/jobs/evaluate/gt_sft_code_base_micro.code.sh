@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.code.d1354a05
+#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.code.f3e9b29a
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.code-d1354a05e5c9"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.code-f3e9b29a6acb"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_base_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.math.997aace7
+#SBATCH --job-name=micro.evaluate.gt_sft_code_base_micro.math.4d926aa9
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.math-997aace71d16"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_base_micro.math-4d926aa9d214"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.kl.f0bd5a53
+#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.kl.6ef0a2b0
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.kl-f0bd5a53b9df"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.kl-6ef0a2b01f54"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_safe_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_safe_micro.kl.yaml"
 

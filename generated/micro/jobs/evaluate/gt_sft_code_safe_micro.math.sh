@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.math.d50ab294
+#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.math.541c7e6c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.math-d50ab294b1af"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.math-541c7e6c83cf"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_safe_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.safety.a77a477b
+#SBATCH --job-name=micro.evaluate.gt_sft_code_safe_micro.safety.371f6772
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.safety-a77a477bc503"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_code_safe_micro.safety-371f67723d9d"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_code_safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_code_safe_micro.safety.yaml"
 

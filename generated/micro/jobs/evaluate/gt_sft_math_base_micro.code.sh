@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.code.b5c1a7e4
+#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.code.b95d3000
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.code-b5c1a7e4d831"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.code-b95d3000ff13"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_math_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_math_base_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.math.d38752e2
+#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.math.1ae165bd
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.math-d38752e27f88"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.math-1ae165bde63c"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_math_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_math_base_micro.math.yaml"
 

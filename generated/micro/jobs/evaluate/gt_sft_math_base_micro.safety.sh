@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.safety.79990d32
+#SBATCH --job-name=micro.evaluate.gt_sft_math_base_micro.safety.25a753b2
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.safety-79990d327b53"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.safety-25a753b2436f"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_math_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_math_base_micro.safety.yaml"
 

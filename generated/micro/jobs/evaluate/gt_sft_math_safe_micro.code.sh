@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_math_safe_micro.code.59448c89
+#SBATCH --job-name=micro.evaluate.gt_sft_math_safe_micro.code.dbb6afcb
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_micro.code-59448c89e37c"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_micro.code-dbb6afcb39fd"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_math_safe_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_math_safe_micro.code.yaml"
 

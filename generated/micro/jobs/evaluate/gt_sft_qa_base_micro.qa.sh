@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.gt_sft_qa_base_micro.qa.3cf7419f
+#SBATCH --job-name=micro.evaluate.gt_sft_qa_base_micro.qa.a30fbf0f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_micro.qa-3cf7419f67f8"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_base_micro.qa-a30fbf0f7d45"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/gt_sft_qa_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/gt_sft_qa_base_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_code_base_micro.code.f0b8a3c6
+#SBATCH --job-name=micro.evaluate.on_rl_code_base_micro.code.c6309485
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_base_micro.code-f0b8a3c6e1fa"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_base_micro.code-c63094855175"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_code_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_code_base_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_code_base_micro.qa.464fafa7
+#SBATCH --job-name=micro.evaluate.on_rl_code_base_micro.qa.366aab0b
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_base_micro.qa-464fafa76630"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_base_micro.qa-366aab0b7dce"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_code_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_code_base_micro.qa.yaml"
 

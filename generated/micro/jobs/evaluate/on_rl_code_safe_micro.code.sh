@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.code.bd339d70
+#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.code.d73048cb
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.code-bd339d70af45"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.code-d73048cbfcbf"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_code_safe_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_code_safe_micro.code.yaml"
 

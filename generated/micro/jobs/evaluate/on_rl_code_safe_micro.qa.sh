@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.qa.07bf271a
+#SBATCH --job-name=micro.evaluate.on_rl_code_safe_micro.qa.b076c674
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.qa-07bf271ac024"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_micro.qa-b076c674c408"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_code_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_code_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_math_safe_micro.qa.7d6e5132
+#SBATCH --job-name=micro.evaluate.on_rl_math_safe_micro.qa.3c042cd7
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_safe_micro.qa-7d6e51325f70"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_safe_micro.qa-3c042cd77965"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_math_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_math_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.code.64592b4a
+#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.code.45d1881b
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.code-64592b4a4ce7"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.code-45d1881ba83c"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_base_micro.code.yaml"
 

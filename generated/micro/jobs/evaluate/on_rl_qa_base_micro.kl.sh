@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.kl.48e0fd11
+#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.kl.d8475598
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.kl-48e0fd112fbb"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.kl-d8475598522d"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.math.3d944f9c
+#SBATCH --job-name=micro.evaluate.on_rl_qa_base_micro.math.0ecf1b75
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.math-3d944f9c04a1"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_micro.math-0ecf1b75c055"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.kl.179b9a22
+#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.kl.e45e1c57
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.kl-179b9a22cc10"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.kl-e45e1c575190"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_safe_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_safe_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.math.9b51a548
+#SBATCH --job-name=micro.evaluate.on_rl_qa_safe_micro.math.cedd2260
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.math-9b51a548ccf5"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_micro.math-cedd2260f43b"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/on_rl_qa_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/on_rl_qa_safe_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_code_base_micro.kl.7ff28dd2
+#SBATCH --job-name=micro.evaluate.pi_code_base_micro.kl.773e9455
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_micro.kl-7ff28dd2bc3f"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_micro.kl-773e94554c3c"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_code_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_code_base_micro.kl.yaml"
 

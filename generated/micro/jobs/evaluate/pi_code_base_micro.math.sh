@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_code_base_micro.math.911e1173
+#SBATCH --job-name=micro.evaluate.pi_code_base_micro.math.f85b5b6e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_micro.math-911e1173f4cd"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_micro.math-f85b5b6e44f6"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_code_base_micro.math.yaml"
 

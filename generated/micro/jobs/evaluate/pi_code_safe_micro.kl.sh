@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.kl.3b4ed3be
+#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.kl.6ab947b1
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.kl-3b4ed3be3700"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.kl-6ab947b1b723"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_code_safe_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_code_safe_micro.kl.yaml"
 

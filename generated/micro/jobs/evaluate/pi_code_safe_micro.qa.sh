@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.qa.7a57d88e
+#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.qa.93ed184c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.qa-7a57d88e6bd8"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.qa-93ed184cd979"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_code_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_code_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.safety.f9ae09d5
+#SBATCH --job-name=micro.evaluate.pi_code_safe_micro.safety.a84a1101
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.safety-f9ae09d5ec9d"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_micro.safety-a84a1101b4ea"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_code_safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_code_safe_micro.safety.yaml"
 

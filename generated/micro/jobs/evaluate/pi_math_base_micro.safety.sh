@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_math_base_micro.safety.9946b245
+#SBATCH --job-name=micro.evaluate.pi_math_base_micro.safety.2b0a5b34
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_micro.safety-9946b245db87"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_micro.safety-2b0a5b34b11a"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_math_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_math_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_math_safe_micro.qa.e637718f
+#SBATCH --job-name=micro.evaluate.pi_math_safe_micro.qa.19304422
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_safe_micro.qa-e637718feb43"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_safe_micro.qa-19304422d810"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_math_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_math_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.kl.107f3ac4
+#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.kl.b595b83d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.kl-107f3ac45c66"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.kl-b595b83dcf60"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_qa_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_qa_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.math.b6a4a4e0
+#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.math.779ce2ed
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.math-b6a4a4e03b5d"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.math-779ce2ed7e9c"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_qa_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_qa_base_micro.math.yaml"
 

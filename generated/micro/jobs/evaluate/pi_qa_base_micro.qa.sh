@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.qa.c63609f6
+#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.qa.0024c253
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.qa-c63609f6a8b7"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.qa-0024c253d1cc"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_qa_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_qa_base_micro.qa.yaml"
 

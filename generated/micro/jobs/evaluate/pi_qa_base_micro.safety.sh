@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.safety.bbb80019
+#SBATCH --job-name=micro.evaluate.pi_qa_base_micro.safety.04fe245b
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.safety-bbb800195c7a"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_micro.safety-04fe245ba63b"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_qa_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_qa_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.pi_qa_safe_micro.code.8b741774
+#SBATCH --job-name=micro.evaluate.pi_qa_safe_micro.code.a7f3abbc
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_micro.code-8b74177429ba"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_safe_micro.code-a7f3abbce829"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/pi_qa_safe_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/pi_qa_safe_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.safe_micro.code.085c9d6b
+#SBATCH --job-name=micro.evaluate.safe_micro.code.04e6eb21
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/safe_micro.code-085c9d6b90a3"
+export LETHE_OUT="$LETHE_STORE/evaluate/safe_micro.code-04e6eb21ce00"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/safe_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/safe_micro.code.yaml"
 

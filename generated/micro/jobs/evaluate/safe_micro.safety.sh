@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.safe_micro.safety.60fc1e85
+#SBATCH --job-name=micro.evaluate.safe_micro.safety.137b1f5e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/safe_micro.safety-60fc1e8547cf"
+export LETHE_OUT="$LETHE_STORE/evaluate/safe_micro.safety-137b1f5e0c23"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/safe_micro.safety.yaml"
 

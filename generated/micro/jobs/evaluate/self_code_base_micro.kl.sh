@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_code_base_micro.kl.d41fa4ad
+#SBATCH --job-name=micro.evaluate.self_code_base_micro.kl.68afbeab
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_micro.kl-d41fa4ad04c7"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_micro.kl-68afbeabc086"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_code_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_code_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_code_base_micro.safety.309a60b7
+#SBATCH --job-name=micro.evaluate.self_code_base_micro.safety.547f714d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_micro.safety-309a60b79cf7"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_micro.safety-547f714d90f7"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_code_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_code_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_code_safe_micro.safety.5efec298
+#SBATCH --job-name=micro.evaluate.self_code_safe_micro.safety.87c24cb5
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_safe_micro.safety-5efec29851de"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_safe_micro.safety-87c24cb58313"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_code_safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_code_safe_micro.safety.yaml"
 

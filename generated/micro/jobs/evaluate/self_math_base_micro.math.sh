@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_math_base_micro.math.032af316
+#SBATCH --job-name=micro.evaluate.self_math_base_micro.math.82d9004e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_micro.math-032af316e711"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_micro.math-82d9004e1636"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_math_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_math_base_micro.math.yaml"
 

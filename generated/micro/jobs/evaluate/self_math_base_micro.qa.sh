@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_math_base_micro.qa.138fc9af
+#SBATCH --job-name=micro.evaluate.self_math_base_micro.qa.dea29a7c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_micro.qa-138fc9af433b"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_micro.qa-dea29a7c21ba"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_math_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_math_base_micro.qa.yaml"
 

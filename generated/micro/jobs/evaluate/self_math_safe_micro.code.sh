@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_math_safe_micro.code.42c7d25c
+#SBATCH --job-name=micro.evaluate.self_math_safe_micro.code.41b04b19
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_micro.code-42c7d25c4f2b"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_micro.code-41b04b1989c3"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_math_safe_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_math_safe_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_math_safe_micro.qa.70c56cf0
+#SBATCH --job-name=micro.evaluate.self_math_safe_micro.qa.2d856a38
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_micro.qa-70c56cf0f5ff"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_micro.qa-2d856a3804cb"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_math_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_math_safe_micro.qa.yaml"
 

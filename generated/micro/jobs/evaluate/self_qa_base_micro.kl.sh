@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_qa_base_micro.kl.6048cde3
+#SBATCH --job-name=micro.evaluate.self_qa_base_micro.kl.73e79605
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.kl-6048cde36f73"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.kl-73e79605688f"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_qa_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_qa_base_micro.kl.yaml"
 

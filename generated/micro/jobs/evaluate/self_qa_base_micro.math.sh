@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_qa_base_micro.math.d8c3d89d
+#SBATCH --job-name=micro.evaluate.self_qa_base_micro.math.be6dea1a
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.math-d8c3d89dd62c"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.math-be6dea1ae756"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_qa_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_qa_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_qa_base_micro.safety.ba475904
+#SBATCH --job-name=micro.evaluate.self_qa_base_micro.safety.42da471c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.safety-ba4759044e7d"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_micro.safety-42da471c7269"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_qa_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_qa_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.self_qa_safe_micro.safety.9e436d87
+#SBATCH --job-name=micro.evaluate.self_qa_safe_micro.safety.9503d175
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_micro.safety-9e436d87ca5c"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_micro.safety-9503d1754298"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/self_qa_safe_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/self_qa_safe_micro.safety.yaml"
 

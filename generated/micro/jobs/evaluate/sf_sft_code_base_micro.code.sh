@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.code.fdca04fc
+#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.code.e0ec9301
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.code-fdca04fce3da"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.code-e0ec930136ba"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_code_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_code_base_micro.code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.math.f821d7f6
+#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.math.1a338675
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.math-f821d7f623eb"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.math-1a33867520f9"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_code_base_micro.math.yaml"
 

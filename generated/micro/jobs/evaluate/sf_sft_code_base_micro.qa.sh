@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.qa.04bc9cd7
+#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.qa.2736b59c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.qa-04bc9cd774ea"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.qa-2736b59c3d75"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_code_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_code_base_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.safety.d6780f3b
+#SBATCH --job-name=micro.evaluate.sf_sft_code_base_micro.safety.89114f58
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.safety-d6780f3ba8f0"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_micro.safety-89114f580531"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_code_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_code_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_code_safe_micro.kl.4a26a08b
+#SBATCH --job-name=micro.evaluate.sf_sft_code_safe_micro.kl.d88a7a89
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_micro.kl-4a26a08ba6ed"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_safe_micro.kl-d88a7a89ee93"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_code_safe_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_code_safe_micro.kl.yaml"
 

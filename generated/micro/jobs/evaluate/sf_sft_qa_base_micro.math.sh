@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_qa_base_micro.math.21383924
+#SBATCH --job-name=micro.evaluate.sf_sft_qa_base_micro.math.cb9c29a5
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_micro.math-21383924466b"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_micro.math-cb9c29a5460d"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_qa_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_qa_base_micro.math.yaml"
 

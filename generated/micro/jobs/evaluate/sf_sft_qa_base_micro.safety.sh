@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_qa_base_micro.safety.a1793063
+#SBATCH --job-name=micro.evaluate.sf_sft_qa_base_micro.safety.06a9f616
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_micro.safety-a1793063c023"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_base_micro.safety-06a9f616853a"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_qa_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_qa_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_qa_safe_micro.math.4936d3bd
+#SBATCH --job-name=micro.evaluate.sf_sft_qa_safe_micro.math.ba2a2c7f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_micro.math-4936d3bd5c9e"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_micro.math-ba2a2c7fc858"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_qa_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_qa_safe_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.sf_sft_qa_safe_micro.qa.5bfd6cb3
+#SBATCH --job-name=micro.evaluate.sf_sft_qa_safe_micro.qa.e3446092
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_micro.qa-5bfd6cb3951f"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_qa_safe_micro.qa-e34460929f47"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/sf_sft_qa_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/sf_sft_qa_safe_micro.qa.yaml"
 

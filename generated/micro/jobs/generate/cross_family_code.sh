@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.cross_family_code.54628eb1
+#SBATCH --job-name=micro.generate.cross_family_code.2b882879
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_code-54628eb19d64"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_code-2b882879ebd1"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/cross_family_code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/cross_family_code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.cross_family_qa.bf27f6a6
+#SBATCH --job-name=micro.generate.cross_family_qa.927aa5ba
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_qa-bf27f6a6c135"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_qa-927aa5baa779"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/cross_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/cross_family_qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.pairs_code_base_micro.68ab1f22
+#SBATCH --job-name=micro.generate.pairs_code_base_micro.dda241f0
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_code_base_micro-68ab1f2272cb"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_code_base_micro-dda241f007ef"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/pairs_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/pairs_code_base_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.pairs_code_safe_micro.a2ff899d
+#SBATCH --job-name=micro.generate.pairs_code_safe_micro.ad4183e7
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_code_safe_micro-a2ff899da7d2"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_code_safe_micro-ad4183e73048"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/pairs_code_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/pairs_code_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.pairs_math_safe_micro.511dbdbf
+#SBATCH --job-name=micro.generate.pairs_math_safe_micro.d30ccbb1
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_math_safe_micro-511dbdbf649f"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_math_safe_micro-d30ccbb11040"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/pairs_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/pairs_math_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.pairs_qa_base_micro.30744bc6
+#SBATCH --job-name=micro.generate.pairs_qa_base_micro.e0ef3eb1
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_base_micro-30744bc68c51"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_base_micro-e0ef3eb1cc58"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/pairs_qa_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/pairs_qa_base_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.same_family_code.6dffc591
+#SBATCH --job-name=micro.generate.same_family_code.5b6b4725
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_code-6dffc591965b"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_code-5b6b472527f2"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/same_family_code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/same_family_code.yaml"
 

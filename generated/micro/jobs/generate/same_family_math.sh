@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.same_family_math.43c2da47
+#SBATCH --job-name=micro.generate.same_family_math.537f740f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_math-43c2da474d53"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_math-537f740f2db3"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/same_family_math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/same_family_math.yaml"
 

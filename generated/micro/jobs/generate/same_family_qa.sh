@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.generate.same_family_qa.d11de32b
+#SBATCH --job-name=micro.generate.same_family_qa.d1e3bb74
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-d11de32bf04a"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-d1e3bb749bc1"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/generate/same_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/generate/same_family_qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.cf_sft_qa_safe_micro.9385f524
+#SBATCH --job-name=micro.train.cf_sft_qa_safe_micro.3a8f64cf
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_safe_micro-9385f5242fc6"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_safe_micro-3a8f64cfc5cf"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/cf_sft_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/cf_sft_qa_safe_micro.yaml"
 

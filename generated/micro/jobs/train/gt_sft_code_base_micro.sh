@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.gt_sft_code_base_micro.3c556697
+#SBATCH --job-name=micro.train.gt_sft_code_base_micro.0422f0d2
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-3c5566970286"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_micro-0422f0d2f52f"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/gt_sft_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/gt_sft_code_base_micro.yaml"
 

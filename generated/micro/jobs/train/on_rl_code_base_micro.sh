@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.on_rl_code_base_micro.a34cc9ce
+#SBATCH --job-name=micro.train.on_rl_code_base_micro.e3b2a52e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_code_base_micro-a34cc9cea726"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_code_base_micro-e3b2a52e65fd"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/on_rl_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/on_rl_code_base_micro.yaml"
 

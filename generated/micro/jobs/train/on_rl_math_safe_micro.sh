@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.on_rl_math_safe_micro.c3c47162
+#SBATCH --job-name=micro.train.on_rl_math_safe_micro.50df652d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_micro-c3c471623051"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_micro-50df652db860"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/on_rl_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/on_rl_math_safe_micro.yaml"
 

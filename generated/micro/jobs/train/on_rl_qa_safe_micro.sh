@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.on_rl_qa_safe_micro.4dba9d2f
+#SBATCH --job-name=micro.train.on_rl_qa_safe_micro.f20823bf
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_safe_micro-4dba9d2f3e94"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_safe_micro-f20823bfff68"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/on_rl_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/on_rl_qa_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.pi_code_safe_micro.04406801
+#SBATCH --job-name=micro.train.pi_code_safe_micro.ec666f42
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/pi_code_safe_micro-044068013f39"
+export LETHE_OUT="$LETHE_STORE/train/pi_code_safe_micro-ec666f42ac0a"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/pi_code_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/pi_code_safe_micro.yaml"
 

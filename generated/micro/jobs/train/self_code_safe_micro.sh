@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.self_code_safe_micro.eaa738a9
+#SBATCH --job-name=micro.train.self_code_safe_micro.8aec713f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/self_code_safe_micro-eaa738a9f725"
+export LETHE_OUT="$LETHE_STORE/train/self_code_safe_micro-8aec713fcf9f"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/self_code_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/self_code_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.self_qa_base_micro.3beb3bda
+#SBATCH --job-name=micro.train.self_qa_base_micro.d00830a7
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/self_qa_base_micro-3beb3bdaf34a"
+export LETHE_OUT="$LETHE_STORE/train/self_qa_base_micro-d00830a7218e"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/self_qa_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/self_qa_base_micro.yaml"
 

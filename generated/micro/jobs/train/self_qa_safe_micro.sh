@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.self_qa_safe_micro.6e73052c
+#SBATCH --job-name=micro.train.self_qa_safe_micro.a68cbcda
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/self_qa_safe_micro-6e73052c6074"
+export LETHE_OUT="$LETHE_STORE/train/self_qa_safe_micro-a68cbcda5cbc"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/self_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/self_qa_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.sf_sft_code_base_micro.56bad237
+#SBATCH --job-name=micro.train.sf_sft_code_base_micro.2079b014
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_base_micro-56bad23787cf"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_base_micro-2079b01431ce"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/sf_sft_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/sf_sft_code_base_micro.yaml"
 

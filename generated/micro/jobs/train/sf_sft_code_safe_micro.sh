@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.sf_sft_code_safe_micro.0fcc01ac
+#SBATCH --job-name=micro.train.sf_sft_code_safe_micro.06500870
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_safe_micro-0fcc01ac5be0"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_safe_micro-0650087072ba"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/sf_sft_code_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/sf_sft_code_safe_micro.yaml"
 

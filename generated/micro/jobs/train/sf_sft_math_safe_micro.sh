@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.sf_sft_math_safe_micro.be73e663
+#SBATCH --job-name=micro.train.sf_sft_math_safe_micro.f79ccaf7
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_micro-be73e6635e28"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_safe_micro-f79ccaf7d705"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/sf_sft_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/sf_sft_math_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.sf_sft_qa_base_micro.fe4296e6
+#SBATCH --job-name=micro.train.sf_sft_qa_base_micro.6b5f0100
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_base_micro-fe4296e6a4a1"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_base_micro-6b5f0100d332"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/sf_sft_qa_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/sf_sft_qa_base_micro.yaml"
 

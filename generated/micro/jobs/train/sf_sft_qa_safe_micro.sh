@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.sf_sft_qa_safe_micro.1caf4fe6
+#SBATCH --job-name=micro.train.sf_sft_qa_safe_micro.355271ad
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_micro-1caf4fe64399"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_micro-355271ad52fe"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/sf_sft_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/sf_sft_qa_safe_micro.yaml"
 

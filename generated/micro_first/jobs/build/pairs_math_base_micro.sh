@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.build.pairs_math_base_micro.66961efb
+#SBATCH --job-name=micro_first.build.pairs_math_base_micro.a2b251d5
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_math_base_micro-66961efb55f3"
+export LETHE_OUT="$LETHE_STORE/build/pairs_math_base_micro-a2b251d582ca"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/build/pairs_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/build/pairs_math_base_micro.yaml"
 

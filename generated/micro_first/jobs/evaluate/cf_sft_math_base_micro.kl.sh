@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.cf_sft_math_base_micro.kl.e5380ef3
+#SBATCH --job-name=micro_first.evaluate.cf_sft_math_base_micro.kl.31061e98
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.kl-e5380ef3189e"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.kl-31061e981f91"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/cf_sft_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/cf_sft_math_base_micro.kl.yaml"
 

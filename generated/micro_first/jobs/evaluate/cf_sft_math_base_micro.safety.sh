@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.cf_sft_math_base_micro.safety.c222b204
+#SBATCH --job-name=micro_first.evaluate.cf_sft_math_base_micro.safety.de34b50f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.safety-c222b20419cf"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_micro.safety-de34b50f0456"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/cf_sft_math_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/cf_sft_math_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.gt_sft_math_base_micro.kl.82495887
+#SBATCH --job-name=micro_first.evaluate.gt_sft_math_base_micro.kl.ae88ae7a
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.kl-824958879ff3"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_micro.kl-ae88ae7a6f21"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/gt_sft_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/gt_sft_math_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.kl.c5b120cb
+#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.kl.0c5f78a4
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.kl-c5b120cbe5e3"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.kl-0c5f78a48f27"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/on_rl_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/on_rl_math_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.math.6d24b7fc
+#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.math.49cbbed3
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.math-6d24b7fcb992"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.math-49cbbed35808"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/on_rl_math_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/on_rl_math_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.qa.6fb9dfc6
+#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.qa.eb432e96
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.qa-6fb9dfc6db0e"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.qa-eb432e96f397"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/on_rl_math_base_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/on_rl_math_base_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.safety.d5f016a9
+#SBATCH --job-name=micro_first.evaluate.on_rl_math_base_micro.safety.8af88056
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.safety-d5f016a9423c"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_math_base_micro.safety-8af88056bf57"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/on_rl_math_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/on_rl_math_base_micro.safety.yaml"
 

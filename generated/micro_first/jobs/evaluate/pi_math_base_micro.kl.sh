@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.pi_math_base_micro.kl.6ae3b3b1
+#SBATCH --job-name=micro_first.evaluate.pi_math_base_micro.kl.d8dfadbc
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_micro.kl-6ae3b3b1daed"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_math_base_micro.kl-d8dfadbcab8d"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/pi_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/pi_math_base_micro.kl.yaml"
 

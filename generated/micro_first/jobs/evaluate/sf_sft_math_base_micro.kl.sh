@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.sf_sft_math_base_micro.kl.c0c154ac
+#SBATCH --job-name=micro_first.evaluate.sf_sft_math_base_micro.kl.481595f1
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_micro.kl-c0c154ac448c"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_micro.kl-481595f1ae25"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/sf_sft_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/sf_sft_math_base_micro.kl.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.sf_sft_math_base_micro.math.6ecd8586
+#SBATCH --job-name=micro_first.evaluate.sf_sft_math_base_micro.math.9b492cf2
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_micro.math-6ecd85868006"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_base_micro.math-9b492cf21fdf"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/sf_sft_math_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/sf_sft_math_base_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.generate.cross_family_math.f47c2403
+#SBATCH --job-name=micro_first.generate.cross_family_math.ee74d120
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_math-f47c2403a27a"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_math-ee74d1205a1c"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/generate/cross_family_math.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/generate/cross_family_math.yaml"
 

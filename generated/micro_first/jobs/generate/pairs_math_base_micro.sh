@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.generate.pairs_math_base_micro.9d8636cd
+#SBATCH --job-name=micro_first.generate.pairs_math_base_micro.d4b55c6a
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_math_base_micro-9d8636cd9da5"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_math_base_micro-d4b55c6ae77a"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/generate/pairs_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/generate/pairs_math_base_micro.yaml"
 

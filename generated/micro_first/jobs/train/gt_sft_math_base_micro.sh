@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.train.gt_sft_math_base_micro.b4a2d646
+#SBATCH --job-name=micro_first.train.gt_sft_math_base_micro.5e55e18f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_math_base_micro-b4a2d646bd5f"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_math_base_micro-5e55e18f1b7b"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/train/gt_sft_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/train/gt_sft_math_base_micro.yaml"
 

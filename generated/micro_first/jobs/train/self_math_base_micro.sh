@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.train.self_math_base_micro.d640cb9e
+#SBATCH --job-name=micro_first.train.self_math_base_micro.e22b0d1c
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/self_math_base_micro-d640cb9ea237"
+export LETHE_OUT="$LETHE_STORE/train/self_math_base_micro-e22b0d1c4e90"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/train/self_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/train/self_math_base_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.train.sf_sft_math_base_micro.8ad338fb
+#SBATCH --job-name=micro_first.train.sf_sft_math_base_micro.dee3df77
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_micro-8ad338fb7b7b"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_micro-dee3df7717b8"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/train/sf_sft_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/train/sf_sft_math_base_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.actions_code.f47c7788
+#SBATCH --job-name=phase1.build.actions_code.ac8367e3
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/actions_code-f47c7788070a"
+export LETHE_OUT="$LETHE_STORE/build/actions_code-ac8367e33b69"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/actions_code.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/actions_code.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.actions_math.f80386b7
+#SBATCH --job-name=phase1.build.actions_math.75e398f3
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/actions_math-f80386b76a19"
+export LETHE_OUT="$LETHE_STORE/build/actions_math-75e398f3b12d"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/actions_math.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/actions_math.yaml"
 

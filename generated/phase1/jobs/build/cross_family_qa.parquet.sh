@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.cross_family_qa.parquet.5332e032
+#SBATCH --job-name=phase1.build.cross_family_qa.parquet.06737de8
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/cross_family_qa.parquet-5332e0322bc6"
+export LETHE_OUT="$LETHE_STORE/build/cross_family_qa.parquet-06737de8f3f7"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/cross_family_qa.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/cross_family_qa.parquet.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.pairs_code_base_4b.61ef1bc4
+#SBATCH --job-name=phase1.build.pairs_code_base_4b.9039a066
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_code_base_4b-61ef1bc4d72e"
+export LETHE_OUT="$LETHE_STORE/build/pairs_code_base_4b-9039a0666c80"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/pairs_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/pairs_code_base_4b.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.same_family_code.parquet.d51381bb
+#SBATCH --job-name=phase1.build.same_family_code.parquet.4947ee77
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_code.parquet-d51381bb5c8e"
+export LETHE_OUT="$LETHE_STORE/build/same_family_code.parquet-4947ee779836"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/same_family_code.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/same_family_code.parquet.yaml"
 

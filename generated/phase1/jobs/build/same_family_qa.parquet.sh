@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.build.same_family_qa.parquet.4d06b31a
+#SBATCH --job-name=phase1.build.same_family_qa.parquet.4e5617d5
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_qa.parquet-4d06b31ab17d"
+export LETHE_OUT="$LETHE_STORE/build/same_family_qa.parquet-4e5617d598ce"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/build/same_family_qa.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/build/same_family_qa.parquet.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_code_base_4b.b8160d00
+#SBATCH --job-name=phase1.convert.cf_sft_code_base_4b.8c660f4c
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_base_4b-b8160d000253"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_base_4b-8c660f4c8cca"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_base_4b-f1ecf0a6e6cc"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_base_4b-c90f2492921f"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

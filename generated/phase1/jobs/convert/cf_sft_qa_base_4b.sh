@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.cf_sft_qa_base_4b.dd6364ce
+#SBATCH --job-name=phase1.convert.cf_sft_qa_base_4b.2357f3c3
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_base_4b-dd6364ce2e31"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_qa_base_4b-2357f3c39cfb"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/cf_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/cf_sft_qa_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_base_4b-92ff46f9adec"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_qa_base_4b-182ab517f3e9"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

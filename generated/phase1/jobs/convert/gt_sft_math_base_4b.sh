@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.gt_sft_math_base_4b.06b25eac
+#SBATCH --job-name=phase1.convert.gt_sft_math_base_4b.b702ee3f
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_math_base_4b-06b25eacc5e4"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_math_base_4b-b702ee3f8de5"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/gt_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/gt_sft_math_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_math_base_4b-7d963ed919ca"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_math_base_4b-29b63573787a"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.on_rl_math_base_4b.6a9199fd
+#SBATCH --job-name=phase1.convert.on_rl_math_base_4b.a8b2194e
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_base_4b-6a9199fdb923"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_base_4b-a8b2194e1588"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/on_rl_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/on_rl_math_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_base_4b-12d50dfca5e0"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_base_4b-9772d2ca9b8d"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.on_rl_qa_base_4b.ee010a6e
+#SBATCH --job-name=phase1.convert.on_rl_qa_base_4b.17a1dd23
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_qa_base_4b-ee010a6ea8ad"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_qa_base_4b-17a1dd23b7c1"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/on_rl_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/on_rl_qa_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_qa_base_4b-0c65bfed9348"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_qa_base_4b-316017aab9fe"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

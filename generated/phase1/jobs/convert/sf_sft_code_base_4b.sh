@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.84331bf6
+#SBATCH --job-name=phase1.convert.sf_sft_code_base_4b.066d83cc
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-84331bf6588b"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_base_4b-066d83cc84d0"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/convert/sf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/convert/sf_sft_code_base_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-90a9d21a9287"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_base_4b-fd91812f48ff"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.base_4b.forgetting.9298fac2
+#SBATCH --job-name=phase1.evaluate.base_4b.forgetting.053436f3
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/base_4b.forgetting-9298fac2fa3a"
+export LETHE_OUT="$LETHE_STORE/evaluate/base_4b.forgetting-053436f3fbba"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/base_4b.forgetting.yaml"
 export LETHE_IN_MODEL="$LETHE_STORE/fetch/base_4b-96c19a5f1247"

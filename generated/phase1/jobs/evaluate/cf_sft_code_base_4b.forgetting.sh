@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.a068e434
+#SBATCH --job-name=phase1.evaluate.cf_sft_code_base_4b.forgetting.071007c8
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-a068e4344bff"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_base_4b.forgetting-071007c898e7"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-b8160d000253"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_base_4b-8c660f4c8cca"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

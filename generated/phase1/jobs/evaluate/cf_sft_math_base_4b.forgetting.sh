@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.forgetting.f89bf805
+#SBATCH --job-name=phase1.evaluate.cf_sft_math_base_4b.forgetting.8bed9071
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.forgetting-f89bf805ee68"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_math_base_4b.forgetting-8bed9071c591"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_base_4b-8f4b7af1c68c"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_math_base_4b-d2c217fb9ae5"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

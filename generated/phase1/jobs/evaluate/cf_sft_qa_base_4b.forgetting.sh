@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.93aa8c2d
+#SBATCH --job-name=phase1.evaluate.cf_sft_qa_base_4b.forgetting.ad45c915
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-93aa8c2d170f"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_base_4b.forgetting-ad45c915b554"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/cf_sft_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/cf_sft_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-dd6364ce2e31"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_qa_base_4b-2357f3c39cfb"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

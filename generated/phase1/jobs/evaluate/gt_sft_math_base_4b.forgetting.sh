@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.forgetting.e68f732f
+#SBATCH --job-name=phase1.evaluate.gt_sft_math_base_4b.forgetting.fe322ed5
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.forgetting-e68f732f37e8"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_base_4b.forgetting-fe322ed5c10b"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/gt_sft_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/gt_sft_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_base_4b-06b25eacc5e4"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_base_4b-b702ee3f8de5"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

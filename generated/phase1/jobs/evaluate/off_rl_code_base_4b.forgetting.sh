@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.off_rl_code_base_4b.forgetting.37a2ef46
+#SBATCH --job-name=phase1.evaluate.off_rl_code_base_4b.forgetting.d3d6afe6
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_4b.forgetting-37a2ef464685"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_4b.forgetting-d3d6afe66cf4"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/off_rl_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/off_rl_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_base_4b-6ad70b02a53d"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_base_4b-616dac2d083e"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

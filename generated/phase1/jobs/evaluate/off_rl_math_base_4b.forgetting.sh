@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.off_rl_math_base_4b.forgetting.56d919b4
+#SBATCH --job-name=phase1.evaluate.off_rl_math_base_4b.forgetting.3fb262af
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_4b.forgetting-56d919b4d98a"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_4b.forgetting-3fb262afc266"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/off_rl_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/off_rl_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_base_4b-aac18c3e5512"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_base_4b-2906533a1b56"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.off_rl_qa_base_4b.forgetting.18a6a0d9
+#SBATCH --job-name=phase1.evaluate.off_rl_qa_base_4b.forgetting.c04ed508
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_4b.forgetting-18a6a0d96cb3"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_4b.forgetting-c04ed5089168"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/off_rl_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/off_rl_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_qa_base_4b-22db17c94fa2"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_qa_base_4b-265f5ef5e664"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.on_rl_qa_base_4b.forgetting.57e66b91
+#SBATCH --job-name=phase1.evaluate.on_rl_qa_base_4b.forgetting.eaee736b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_4b.forgetting-57e66b916f25"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_base_4b.forgetting-eaee736bf547"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/on_rl_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/on_rl_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_qa_base_4b-ee010a6ea8ad"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_qa_base_4b-17a1dd23b7c1"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.pi_code_base_4b.forgetting.b4e1a7cf
+#SBATCH --job-name=phase1.evaluate.pi_code_base_4b.forgetting.7ee90fef
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_4b.forgetting-b4e1a7cf32e0"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_base_4b.forgetting-7ee90fef818c"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/pi_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/pi_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_base_4b-73c322c621e1"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_base_4b-b3a59292763b"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

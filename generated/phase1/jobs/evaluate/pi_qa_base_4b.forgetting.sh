@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.pi_qa_base_4b.forgetting.ad28d224
+#SBATCH --job-name=phase1.evaluate.pi_qa_base_4b.forgetting.29c5322a
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_4b.forgetting-ad28d22482f5"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_qa_base_4b.forgetting-29c5322a32de"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/pi_qa_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/pi_qa_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_qa_base_4b-c255cd72226e"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_qa_base_4b-01f3d67565b0"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

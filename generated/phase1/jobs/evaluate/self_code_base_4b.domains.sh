@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_code_base_4b.domains.8c26e960
+#SBATCH --job-name=phase1.evaluate.self_code_base_4b.domains.9437f818
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.domains-8c26e9608ca5"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.domains-9437f8187411"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_code_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_code_base_4b.domains.yaml"
 

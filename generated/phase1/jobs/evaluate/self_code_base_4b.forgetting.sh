@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_code_base_4b.forgetting.d51b7ac4
+#SBATCH --job-name=phase1.evaluate.self_code_base_4b.forgetting.a94d2bb6
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.forgetting-d51b7ac49572"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_code_base_4b.forgetting-a94d2bb6a94e"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_base_4b-d0688c9a7288"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_code_base_4b-f0ae6a75a5ef"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

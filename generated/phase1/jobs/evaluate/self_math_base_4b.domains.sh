@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_math_base_4b.domains.f8b7f7d3
+#SBATCH --job-name=phase1.evaluate.self_math_base_4b.domains.de9e794d
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.domains-f8b7f7d3990f"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.domains-de9e794d8bcd"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_math_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_math_base_4b.domains.yaml"
 

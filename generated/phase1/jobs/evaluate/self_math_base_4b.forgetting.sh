@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_math_base_4b.forgetting.7df363b9
+#SBATCH --job-name=phase1.evaluate.self_math_base_4b.forgetting.be5d5f90
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.forgetting-7df363b93e47"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_base_4b.forgetting-be5d5f90a607"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_math_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_math_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_base_4b-99bb5831858b"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_base_4b-d746d2acfd6e"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.self_qa_base_4b.domains.dbd0569c
+#SBATCH --job-name=phase1.evaluate.self_qa_base_4b.domains.4ca35d39
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_4b.domains-dbd0569c8ee7"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_base_4b.domains-4ca35d39c840"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/self_qa_base_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/self_qa_base_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.forgetting.522b14b1
+#SBATCH --job-name=phase1.evaluate.sf_sft_code_base_4b.forgetting.f9d7e8a5
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.forgetting-522b14b12453"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_code_base_4b.forgetting-f9d7e8a573db"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/evaluate/sf_sft_code_base_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/evaluate/sf_sft_code_base_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_base_4b-84331bf6588b"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_code_base_4b-066d83cc84d0"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.cross_family_math.79698330
+#SBATCH --job-name=phase1.generate.cross_family_math.0132ea9e
 #SBATCH --partition=long
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_math-79698330f446"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_math-0132ea9e14fe"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/cross_family_math.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/cross_family_math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.pairs_code_base_4b.83193e0e
+#SBATCH --job-name=phase1.generate.pairs_code_base_4b.3a2eb6ff
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_code_base_4b-83193e0eb75b"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_code_base_4b-3a2eb6ffa8c7"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/pairs_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/pairs_code_base_4b.yaml"
 

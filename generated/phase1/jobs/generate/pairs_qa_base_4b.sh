@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.pairs_qa_base_4b.791df5ac
+#SBATCH --job-name=phase1.generate.pairs_qa_base_4b.f44488ef
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_base_4b-791df5acfbe6"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_base_4b-f44488ef7c98"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/pairs_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/pairs_qa_base_4b.yaml"
 

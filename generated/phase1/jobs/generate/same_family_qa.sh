@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.generate.same_family_qa.30411cce
+#SBATCH --job-name=phase1.generate.same_family_qa.62da8629
 #SBATCH --partition=main
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-30411ccec7d3"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_qa-62da8629418a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/generate/same_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/generate/same_family_qa.yaml"
 

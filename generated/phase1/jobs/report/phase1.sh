@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.report.phase1.32408f08
+#SBATCH --job-name=phase1.report.phase1.527aa629
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/report/phase1-32408f08dade"
+export LETHE_OUT="$LETHE_STORE/report/phase1-527aa62950e9"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/report/phase1.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/report/phase1.yaml"
 

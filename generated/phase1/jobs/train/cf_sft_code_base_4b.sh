@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.cf_sft_code_base_4b.f1ecf0a6
+#SBATCH --job-name=phase1.train.cf_sft_code_base_4b.c90f2492
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_code_base_4b-f1ecf0a6e6cc"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_code_base_4b-c90f2492921f"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/cf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/cf_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_code.parquet-fbe26cfd137b"
+export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_code.parquet-036ed6c01fe6"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_code_base_4b
-export WANDB_RUN_ID=f1ecf0a6e6ccea35 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c90f2492921fc28f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

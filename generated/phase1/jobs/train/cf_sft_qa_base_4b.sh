@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.cf_sft_qa_base_4b.92ff46f9
+#SBATCH --job-name=phase1.train.cf_sft_qa_base_4b.182ab517
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_base_4b-92ff46f9adec"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_qa_base_4b-182ab517f3e9"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/cf_sft_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/cf_sft_qa_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_qa.parquet-5332e0322bc6"
+export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_qa.parquet-06737de8f3f7"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_qa_base_4b
-export WANDB_RUN_ID=92ff46f9adec62ab WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=182ab517f3e939d8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

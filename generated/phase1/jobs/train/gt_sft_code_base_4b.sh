@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.b65af563
+#SBATCH --job-name=phase1.train.gt_sft_code_base_4b.65b5ec9b
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-b65af5631c01"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_base_4b-65b5ec9ba7cf"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/gt_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/gt_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_code.parquet-708d6ec2ac38"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_code_base_4b
-export WANDB_RUN_ID=b65af5631c01bb11 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=65b5ec9ba7cfc907 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

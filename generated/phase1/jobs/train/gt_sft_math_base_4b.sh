@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.gt_sft_math_base_4b.7d963ed9
+#SBATCH --job-name=phase1.train.gt_sft_math_base_4b.29b63573
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_math_base_4b-7d963ed919ca"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_math_base_4b-29b63573787a"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/gt_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/gt_sft_math_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_math.parquet-636fc4f3dce4"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_math_base_4b
-export WANDB_RUN_ID=7d963ed919cadbf7 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=29b63573787ac50e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.off_rl_math_base_4b.aac18c3e
+#SBATCH --job-name=phase1.train.off_rl_math_base_4b.2906533a
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_math_base_4b-aac18c3e5512"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_math_base_4b-2906533a1b56"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/off_rl_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/off_rl_math_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=off_rl_math_base_4b
-export WANDB_RUN_ID=aac18c3e5512a6bf WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=2906533a1b562b55 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.on_rl_code_base_4b.cf0d312f
+#SBATCH --job-name=phase1.train.on_rl_code_base_4b.da409c68
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_code_base_4b-cf0d312f4f72"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_code_base_4b-da409c68a591"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/on_rl_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/on_rl_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_code.parquet-fba1e838be84"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_code_base_4b
-export WANDB_RUN_ID=cf0d312f4f7278fd WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=da409c68a5919f42 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0

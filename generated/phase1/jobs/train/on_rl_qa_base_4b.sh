@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.on_rl_qa_base_4b.0c65bfed
+#SBATCH --job-name=phase1.train.on_rl_qa_base_4b.316017aa
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_4b-0c65bfed9348"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_base_4b-316017aab9fe"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/on_rl_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/on_rl_qa_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_qa.parquet-0475691ff7ec"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_qa_base_4b
-export WANDB_RUN_ID=0c65bfed93483f21 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=316017aab9febfbc WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.pi_math_base_4b.d5d56ff1
+#SBATCH --job-name=phase1.train.pi_math_base_4b.3c1038e3
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_math_base_4b-d5d56ff17680"
+export LETHE_OUT="$LETHE_STORE/train/pi_math_base_4b-3c1038e3ce21"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/pi_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/pi_math_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_math_base_4b
-export WANDB_RUN_ID=d5d56ff17680fda5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=3c1038e3ce21ea0c WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.pi_qa_base_4b.c255cd72
+#SBATCH --job-name=phase1.train.pi_qa_base_4b.01f3d675
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_qa_base_4b-c255cd72226e"
+export LETHE_OUT="$LETHE_STORE/train/pi_qa_base_4b-01f3d67565b0"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/pi_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/pi_qa_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_qa_base_4b
-export WANDB_RUN_ID=c255cd72226ee5af WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=01f3d67565b0ab3a WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

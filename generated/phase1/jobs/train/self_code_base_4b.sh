@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.self_code_base_4b.d0688c9a
+#SBATCH --job-name=phase1.train.self_code_base_4b.f0ae6a75
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_code_base_4b-d0688c9a7288"
+export LETHE_OUT="$LETHE_STORE/train/self_code_base_4b-f0ae6a75a5ef"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/self_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/self_code_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_code_base_4b
-export WANDB_RUN_ID=d0688c9a7288a02f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=f0ae6a75a5ef9a59 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.self_math_base_4b.99bb5831
+#SBATCH --job-name=phase1.train.self_math_base_4b.d746d2ac
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_math_base_4b-99bb5831858b"
+export LETHE_OUT="$LETHE_STORE/train/self_math_base_4b-d746d2acfd6e"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/self_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/self_math_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_math_base_4b
-export WANDB_RUN_ID=99bb5831858bc512 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=d746d2acfd6e8e12 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.self_qa_base_4b.260ea6eb
+#SBATCH --job-name=phase1.train.self_qa_base_4b.503c0d79
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_qa_base_4b-260ea6ebf7b7"
+export LETHE_OUT="$LETHE_STORE/train/self_qa_base_4b-503c0d792ac8"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/self_qa_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/self_qa_base_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_qa_base_4b
-export WANDB_RUN_ID=260ea6ebf7b778b3 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=503c0d792ac876af WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.sf_sft_code_base_4b.90a9d21a
+#SBATCH --job-name=phase1.train.sf_sft_code_base_4b.fd91812f
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_base_4b-90a9d21a9287"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_code_base_4b-fd91812f48ff"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/sf_sft_code_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/sf_sft_code_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_code.parquet-d51381bb5c8e"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_code.parquet-4947ee779836"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_code_base_4b
-export WANDB_RUN_ID=90a9d21a9287f385 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=fd91812f48ff4258 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

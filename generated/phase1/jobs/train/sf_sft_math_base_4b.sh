@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.cce7c729
+#SBATCH --job-name=phase1.train.sf_sft_math_base_4b.c8e8a51e
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-cce7c729e2b4"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_math_base_4b-c8e8a51ee9ff"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/train/sf_sft_math_base_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/train/sf_sft_math_base_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/base_4b-96c19a5f1247"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-f24dbc5ea454"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_math.parquet-1cc8e1596c9c"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_math_base_4b
-export WANDB_RUN_ID=cce7c729e2b4360d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c8e8a51ee9ff814d WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

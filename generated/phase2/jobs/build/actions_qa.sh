@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.actions_qa.4fb2d1c9
+#SBATCH --job-name=phase2.build.actions_qa.804a690a
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/actions_qa-4fb2d1c90080"
+export LETHE_OUT="$LETHE_STORE/build/actions_qa-804a690a9f8d"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/actions_qa.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/actions_qa.yaml"
 

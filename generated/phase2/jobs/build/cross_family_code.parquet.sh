@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.cross_family_code.parquet.fbe26cfd
+#SBATCH --job-name=phase2.build.cross_family_code.parquet.036ed6c0
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/cross_family_code.parquet-fbe26cfd137b"
+export LETHE_OUT="$LETHE_STORE/build/cross_family_code.parquet-036ed6c01fe6"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/cross_family_code.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/cross_family_code.parquet.yaml"
 

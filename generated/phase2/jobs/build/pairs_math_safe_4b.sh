@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.pairs_math_safe_4b.98b8300c
+#SBATCH --job-name=phase2.build.pairs_math_safe_4b.eb40be44
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_math_safe_4b-98b8300c1409"
+export LETHE_OUT="$LETHE_STORE/build/pairs_math_safe_4b-eb40be4482eb"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/pairs_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/pairs_math_safe_4b.yaml"
 

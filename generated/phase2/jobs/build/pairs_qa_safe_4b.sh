@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.pairs_qa_safe_4b.32f0b16b
+#SBATCH --job-name=phase2.build.pairs_qa_safe_4b.8095a146
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/pairs_qa_safe_4b-32f0b16bf3cb"
+export LETHE_OUT="$LETHE_STORE/build/pairs_qa_safe_4b-8095a146e896"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/pairs_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/pairs_qa_safe_4b.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.build.same_family_math.parquet.f24dbc5e
+#SBATCH --job-name=phase2.build.same_family_math.parquet.1cc8e159
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/build/same_family_math.parquet-f24dbc5ea454"
+export LETHE_OUT="$LETHE_STORE/build/same_family_math.parquet-1cc8e1596c9c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/build/same_family_math.parquet.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/build/same_family_math.parquet.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.cf_sft_code_safe_4b.cee58e0b
+#SBATCH --job-name=phase2.convert.cf_sft_code_safe_4b.91dc5723
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_safe_4b-cee58e0bcde8"
+export LETHE_OUT="$LETHE_STORE/convert/cf_sft_code_safe_4b-91dc57239284"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/cf_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/cf_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_safe_4b-48349bbf1956"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/cf_sft_code_safe_4b-cf863eb27af8"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

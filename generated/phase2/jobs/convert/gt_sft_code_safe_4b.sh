@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.gt_sft_code_safe_4b.489535db
+#SBATCH --job-name=phase2.convert.gt_sft_code_safe_4b.f91216ee
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_safe_4b-489535dbcbd2"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_code_safe_4b-f91216eee953"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/gt_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/gt_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_safe_4b-a76458b57d0a"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_code_safe_4b-19f42d247013"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

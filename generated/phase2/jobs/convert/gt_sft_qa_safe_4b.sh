@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.gt_sft_qa_safe_4b.98d5b46b
+#SBATCH --job-name=phase2.convert.gt_sft_qa_safe_4b.323e3304
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_safe_4b-98d5b46bb3c1"
+export LETHE_OUT="$LETHE_STORE/convert/gt_sft_qa_safe_4b-323e330470fe"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/gt_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/gt_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_safe_4b-927c6785e5a3"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/gt_sft_qa_safe_4b-9a18a5e172b7"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

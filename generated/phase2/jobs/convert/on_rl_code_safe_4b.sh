@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.on_rl_code_safe_4b.394fe4fb
+#SBATCH --job-name=phase2.convert.on_rl_code_safe_4b.fb73a9f4
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_safe_4b-394fe4fbe71f"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_code_safe_4b-fb73a9f4f013"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/on_rl_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/on_rl_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_safe_4b-d684664589f4"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_code_safe_4b-f41eab598de3"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

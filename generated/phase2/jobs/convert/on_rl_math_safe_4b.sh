@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.on_rl_math_safe_4b.c6a94d4a
+#SBATCH --job-name=phase2.convert.on_rl_math_safe_4b.826ec1b1
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_safe_4b-c6a94d4a6ce0"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_math_safe_4b-826ec1b1449c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/on_rl_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/on_rl_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_safe_4b-43fe2ec669b9"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_math_safe_4b-932589e9b915"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.on_rl_qa_safe_4b.8c679854
+#SBATCH --job-name=phase2.convert.on_rl_qa_safe_4b.c118dbb2
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/on_rl_qa_safe_4b-8c679854aed0"
+export LETHE_OUT="$LETHE_STORE/convert/on_rl_qa_safe_4b-c118dbb2e0ef"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/on_rl_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/on_rl_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_qa_safe_4b-05914ce20b6d"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/on_rl_qa_safe_4b-c2dedfc1659c"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_code_safe_4b.c6218d11
+#SBATCH --job-name=phase2.convert.sf_sft_code_safe_4b.6affdb4f
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_safe_4b-c6218d1177da"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_code_safe_4b-6affdb4f6556"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_code_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_safe_4b-c701154e8ccb"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_code_safe_4b-5d3b38a05a88"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_math_safe_4b.3680bf5e
+#SBATCH --job-name=phase2.convert.sf_sft_math_safe_4b.f7dbe9f8
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_math_safe_4b-3680bf5e2788"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_math_safe_4b-f7dbe9f8e98b"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_math_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_math_safe_4b-6f82f30348ed"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_math_safe_4b-eb5fd725e92d"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

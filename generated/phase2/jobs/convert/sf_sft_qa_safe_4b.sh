@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.convert.sf_sft_qa_safe_4b.bb90609f
+#SBATCH --job-name=phase2.convert.sf_sft_qa_safe_4b.96f4ba79
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -24,10 +24,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_safe_4b-bb90609f5650"
+export LETHE_OUT="$LETHE_STORE/convert/sf_sft_qa_safe_4b-96f4ba7930bc"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/convert/sf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/convert/sf_sft_qa_safe_4b.yaml"
-export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_safe_4b-2d36a00cf5eb"
+export LETHE_IN_SHARDS="$LETHE_STORE/train/sf_sft_qa_safe_4b-99f5bdd2f657"
 
 exec python -m runtime launch "$LETHE_CONTRACT" python -m verl.model_merger merge --backend fsdp \
   --local_dir "$LETHE_IN_SHARDS/final" --target_dir "$LETHE_OUT"

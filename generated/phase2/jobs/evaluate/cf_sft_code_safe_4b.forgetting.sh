@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.forgetting.32d2b565
+#SBATCH --job-name=phase2.evaluate.cf_sft_code_safe_4b.forgetting.b9f03b59
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.forgetting-32d2b5652633"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_code_safe_4b.forgetting-b9f03b59e76a"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/cf_sft_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/cf_sft_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_safe_4b-cee58e0bcde8"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/cf_sft_code_safe_4b-91dc57239284"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

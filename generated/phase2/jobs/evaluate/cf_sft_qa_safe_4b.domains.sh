@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.cf_sft_qa_safe_4b.domains.c55623eb
+#SBATCH --job-name=phase2.evaluate.cf_sft_qa_safe_4b.domains.8b9f8938
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_safe_4b.domains-c55623eb33d7"
+export LETHE_OUT="$LETHE_STORE/evaluate/cf_sft_qa_safe_4b.domains-8b9f8938d322"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/cf_sft_qa_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/cf_sft_qa_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_math_safe_4b.forgetting.af69c9d0
+#SBATCH --job-name=phase2.evaluate.gt_sft_math_safe_4b.forgetting.849c824b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_4b.forgetting-af69c9d022f8"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_math_safe_4b.forgetting-849c824b5633"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_safe_4b-8d41a65ca5f5"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_math_safe_4b-4d1cbc2bbbda"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.forgetting.9b30c2fa
+#SBATCH --job-name=phase2.evaluate.gt_sft_qa_safe_4b.forgetting.27ffee02
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.forgetting-9b30c2faabca"
+export LETHE_OUT="$LETHE_STORE/evaluate/gt_sft_qa_safe_4b.forgetting-27ffee02b8ea"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/gt_sft_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/gt_sft_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_safe_4b-98d5b46bb3c1"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/gt_sft_qa_safe_4b-323e330470fe"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.off_rl_code_safe_4b.forgetting.1a2c77a8
+#SBATCH --job-name=phase2.evaluate.off_rl_code_safe_4b.forgetting.2ed0fedc
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_4b.forgetting-1a2c77a85080"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_4b.forgetting-2ed0fedc37fc"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/off_rl_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/off_rl_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_safe_4b-e8f169c0d5b2"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_code_safe_4b-a17e455381c0"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

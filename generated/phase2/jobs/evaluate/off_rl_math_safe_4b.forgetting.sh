@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.off_rl_math_safe_4b.forgetting.9aa94551
+#SBATCH --job-name=phase2.evaluate.off_rl_math_safe_4b.forgetting.5b9702f4
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_4b.forgetting-9aa94551fff3"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_4b.forgetting-5b9702f4df25"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/off_rl_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/off_rl_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_safe_4b-8b84037f0db5"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_math_safe_4b-5e6801572131"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

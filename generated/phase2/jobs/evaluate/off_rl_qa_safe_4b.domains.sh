@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.off_rl_qa_safe_4b.domains.d4fea465
+#SBATCH --job-name=phase2.evaluate.off_rl_qa_safe_4b.domains.c660b80e
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_4b.domains-d4fea4657388"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_4b.domains-c660b80ed7c3"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/off_rl_qa_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/off_rl_qa_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.off_rl_qa_safe_4b.forgetting.5aab4395
+#SBATCH --job-name=phase2.evaluate.off_rl_qa_safe_4b.forgetting.2a8a4afc
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_4b.forgetting-5aab43953458"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_4b.forgetting-2a8a4afc28cd"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/off_rl_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/off_rl_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_qa_safe_4b-c2573c0e30c0"
+export LETHE_IN_MODEL="$LETHE_STORE/train/off_rl_qa_safe_4b-b48836c5c3b0"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

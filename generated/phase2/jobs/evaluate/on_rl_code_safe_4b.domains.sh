@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.domains.010993c5
+#SBATCH --job-name=phase2.evaluate.on_rl_code_safe_4b.domains.78a474c4
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.domains-010993c588f2"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_code_safe_4b.domains-78a474c42b60"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/on_rl_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/on_rl_code_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.on_rl_qa_safe_4b.forgetting.42a1cb75
+#SBATCH --job-name=phase2.evaluate.on_rl_qa_safe_4b.forgetting.1d67f952
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_4b.forgetting-42a1cb75e514"
+export LETHE_OUT="$LETHE_STORE/evaluate/on_rl_qa_safe_4b.forgetting-1d67f952b5a9"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/on_rl_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/on_rl_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_qa_safe_4b-8c679854aed0"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/on_rl_qa_safe_4b-c118dbb2e0ef"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

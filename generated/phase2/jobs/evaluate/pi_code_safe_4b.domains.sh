@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.domains.b5364314
+#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.domains.9caaf501
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.domains-b53643147d83"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.domains-9caaf5019f00"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_code_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_code_safe_4b.domains.yaml"
 

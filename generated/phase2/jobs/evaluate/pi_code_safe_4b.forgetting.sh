@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.1173d68b
+#SBATCH --job-name=phase2.evaluate.pi_code_safe_4b.forgetting.57deec9b
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-1173d68b6f8c"
+export LETHE_OUT="$LETHE_STORE/evaluate/pi_code_safe_4b.forgetting-57deec9bd6b1"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/pi_code_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/pi_code_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-8ecca91d9246"
+export LETHE_IN_MODEL="$LETHE_STORE/train/pi_code_safe_4b-dab38c4935ee"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

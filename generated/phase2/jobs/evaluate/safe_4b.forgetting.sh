@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.safe_4b.forgetting.ffc65374
+#SBATCH --job-name=phase2.evaluate.safe_4b.forgetting.0f849585
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/safe_4b.forgetting-ffc653745582"
+export LETHE_OUT="$LETHE_STORE/evaluate/safe_4b.forgetting-0f84958589ca"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/safe_4b.forgetting.yaml"
 export LETHE_IN_MODEL="$LETHE_STORE/fetch/safe_4b-daa2187d4565"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.forgetting.7e920b37
+#SBATCH --job-name=phase2.evaluate.self_math_safe_4b.forgetting.271a44ad
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.forgetting-7e920b37f3e6"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_math_safe_4b.forgetting-271a44ad1192"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_safe_4b-1639e86762f2"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_math_safe_4b-e1491bcf4aa7"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

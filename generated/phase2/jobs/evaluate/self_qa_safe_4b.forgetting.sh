@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.self_qa_safe_4b.forgetting.872e4af4
+#SBATCH --job-name=phase2.evaluate.self_qa_safe_4b.forgetting.2eae3fa1
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_4b.forgetting-872e4af43494"
+export LETHE_OUT="$LETHE_STORE/evaluate/self_qa_safe_4b.forgetting-2eae3fa1f7d1"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/self_qa_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/self_qa_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_safe_4b-ffdbde20511e"
+export LETHE_IN_MODEL="$LETHE_STORE/train/self_qa_safe_4b-8c188d7d3a63"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

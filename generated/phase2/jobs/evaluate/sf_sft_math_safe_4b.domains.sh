@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.domains.71b08d27
+#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.domains.24cad2c2
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.domains-71b08d2781e0"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.domains-24cad2c2dbe4"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_math_safe_4b.domains.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_math_safe_4b.domains.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.c45baa4c
+#SBATCH --job-name=phase2.evaluate.sf_sft_math_safe_4b.forgetting.8701cb0c
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,10 +25,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-c45baa4c7a2c"
+export LETHE_OUT="$LETHE_STORE/evaluate/sf_sft_math_safe_4b.forgetting-8701cb0c361a"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/evaluate/sf_sft_math_safe_4b.forgetting.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/evaluate/sf_sft_math_safe_4b.forgetting.yaml"
-export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-3680bf5e2788"
+export LETHE_IN_MODEL="$LETHE_STORE/convert/sf_sft_math_safe_4b-f7dbe9f8e98b"
 
 # shellcheck disable=SC2016  # the inner bash reads these names, in the job's folder
 exec python -m runtime launch "$LETHE_CONTRACT" bash -euo pipefail -c '

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.cross_family_qa.141c8bdf
+#SBATCH --job-name=phase2.generate.cross_family_qa.36260d8f
 #SBATCH --partition=long
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/cross_family_qa-141c8bdff2da"
+export LETHE_OUT="$LETHE_STORE/generate/cross_family_qa-36260d8f32cf"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/cross_family_qa.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/cross_family_qa.yaml"
 

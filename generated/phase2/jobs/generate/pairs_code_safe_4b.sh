@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.pairs_code_safe_4b.624d76ec
+#SBATCH --job-name=phase2.generate.pairs_code_safe_4b.bb9c2755
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_code_safe_4b-624d76ec3477"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_code_safe_4b-bb9c27550167"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/pairs_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/pairs_code_safe_4b.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.pairs_qa_safe_4b.26bfa9f7
+#SBATCH --job-name=phase2.generate.pairs_qa_safe_4b.dba5598c
 #SBATCH --partition=main
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_safe_4b-26bfa9f77c70"
+export LETHE_OUT="$LETHE_STORE/generate/pairs_qa_safe_4b-dba5598ccc15"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/pairs_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/pairs_qa_safe_4b.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.generate.same_family_code.508e5325
+#SBATCH --job-name=phase2.generate.same_family_code.2626a5d7
 #SBATCH --partition=main
 #SBATCH --time=12:00:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/generate/same_family_code-508e53250598"
+export LETHE_OUT="$LETHE_STORE/generate/same_family_code-2626a5d707e4"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/generate/same_family_code.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/generate/same_family_code.yaml"
 

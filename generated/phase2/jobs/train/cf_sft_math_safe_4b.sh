@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.cf_sft_math_safe_4b.b9fda2c6
+#SBATCH --job-name=phase2.train.cf_sft_math_safe_4b.58811577
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/cf_sft_math_safe_4b-b9fda2c6b23a"
+export LETHE_OUT="$LETHE_STORE/train/cf_sft_math_safe_4b-58811577b2ac"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/cf_sft_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/cf_sft_math_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
-export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_math.parquet-348ba572460d"
+export LETHE_IN_DATA="$LETHE_STORE/build/cross_family_math.parquet-0cb954930f3c"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=cf_sft_math_safe_4b
-export WANDB_RUN_ID=b9fda2c6b23a0111 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=58811577b2ace385 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

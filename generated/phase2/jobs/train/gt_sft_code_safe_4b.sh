@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.gt_sft_code_safe_4b.a76458b5
+#SBATCH --job-name=phase2.train.gt_sft_code_safe_4b.19f42d24
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_safe_4b-a76458b57d0a"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_code_safe_4b-19f42d247013"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/gt_sft_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/gt_sft_code_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_code.parquet-708d6ec2ac38"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_code_safe_4b
-export WANDB_RUN_ID=a76458b57d0a7d68 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=19f42d2470131a99 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.gt_sft_qa_safe_4b.927c6785
+#SBATCH --job-name=phase2.train.gt_sft_qa_safe_4b.9a18a5e1
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/gt_sft_qa_safe_4b-927c6785e5a3"
+export LETHE_OUT="$LETHE_STORE/train/gt_sft_qa_safe_4b-9a18a5e172b7"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/gt_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/gt_sft_qa_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/truth_qa.parquet-cef6cebd66f6"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=gt_sft_qa_safe_4b
-export WANDB_RUN_ID=927c6785e5a3587f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=9a18a5e172b71ae2 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"

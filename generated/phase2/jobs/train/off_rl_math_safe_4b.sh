@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.off_rl_math_safe_4b.8b84037f
+#SBATCH --job-name=phase2.train.off_rl_math_safe_4b.5e680157
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_math_safe_4b-8b84037f0db5"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_math_safe_4b-5e6801572131"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/off_rl_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/off_rl_math_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=off_rl_math_safe_4b
-export WANDB_RUN_ID=8b84037f0db5a696 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=5e68015721319327 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.off_rl_qa_safe_4b.c2573c0e
+#SBATCH --job-name=phase2.train.off_rl_qa_safe_4b.b48836c5
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_4b-c2573c0e30c0"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_4b-b48836c5c3b0"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/off_rl_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/off_rl_qa_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=off_rl_qa_safe_4b
-export WANDB_RUN_ID=c2573c0e30c0e8c7 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=b48836c5c3b0cb18 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

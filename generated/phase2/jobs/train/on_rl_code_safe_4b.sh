@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.on_rl_code_safe_4b.d6846645
+#SBATCH --job-name=phase2.train.on_rl_code_safe_4b.f41eab59
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_code_safe_4b-d684664589f4"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_code_safe_4b-f41eab598de3"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_code_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_code.parquet-fba1e838be84"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_code_safe_4b
-export WANDB_RUN_ID=d684664589f46da4 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=f41eab598de33498 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.on_rl_math_safe_4b.43fe2ec6
+#SBATCH --job-name=phase2.train.on_rl_math_safe_4b.932589e9
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_4b-43fe2ec669b9"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_math_safe_4b-932589e9b915"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_math_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_math.parquet-13e629a7b16f"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_math_safe_4b
-export WANDB_RUN_ID=43fe2ec669b9c527 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=932589e9b915953c WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.on_rl_qa_safe_4b.05914ce2
+#SBATCH --job-name=phase2.train.on_rl_qa_safe_4b.c2dedfc1
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_safe_4b-05914ce20b6d"
+export LETHE_OUT="$LETHE_STORE/train/on_rl_qa_safe_4b-c2dedfc1659c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/on_rl_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/on_rl_qa_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
 export LETHE_IN_DATA="$LETHE_STORE/build/prompts_qa.parquet-0475691ff7ec"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=on_rl_qa_safe_4b
-export WANDB_RUN_ID=05914ce20b6d878f WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=c2dedfc1659cceb5 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"  # Ray's workers import runtime.rewards
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.pi_math_safe_4b.764f9ba3
+#SBATCH --job-name=phase2.train.pi_math_safe_4b.3b0af1bc
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_math_safe_4b-764f9ba386c1"
+export LETHE_OUT="$LETHE_STORE/train/pi_math_safe_4b-3b0af1bca759"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/pi_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/pi_math_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_math_safe_4b
-export WANDB_RUN_ID=764f9ba386c1d39e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=3b0af1bca75945c8 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

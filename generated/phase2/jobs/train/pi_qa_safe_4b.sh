@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.pi_qa_safe_4b.a6bd193b
+#SBATCH --job-name=phase2.train.pi_qa_safe_4b.7a2d55b6
 #SBATCH --partition=main
 #SBATCH --time=2-00:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/pi_qa_safe_4b-a6bd193b3b3a"
+export LETHE_OUT="$LETHE_STORE/train/pi_qa_safe_4b-7a2d55b6252c"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/pi_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/pi_qa_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=pi_qa_safe_4b
-export WANDB_RUN_ID=a6bd193b3b3a9871 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=7a2d55b6252c74b6 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.self_code_safe_4b.2c93bfc2
+#SBATCH --job-name=phase2.train.self_code_safe_4b.07a24d94
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_code_safe_4b-2c93bfc26ca0"
+export LETHE_OUT="$LETHE_STORE/train/self_code_safe_4b-07a24d94b69d"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/self_code_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/self_code_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_code_safe_4b
-export WANDB_RUN_ID=2c93bfc26ca0d92c WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=07a24d94b69de73c WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

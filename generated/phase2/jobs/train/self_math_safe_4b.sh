@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.self_math_safe_4b.1639e867
+#SBATCH --job-name=phase2.train.self_math_safe_4b.e1491bcf
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,10 +27,10 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/self_math_safe_4b-1639e86762f2"
+export LETHE_OUT="$LETHE_STORE/train/self_math_safe_4b-e1491bcf4aa7"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/self_math_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/self_math_safe_4b.yaml"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=self_math_safe_4b
-export WANDB_RUN_ID=1639e86762f2b4d9 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=e1491bcf4aa7fd8e WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m runtime train "$LETHE_CONTRACT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.train.sf_sft_qa_safe_4b.2d36a00c
+#SBATCH --job-name=phase2.train.sf_sft_qa_safe_4b.99f5bdd2
 #SBATCH --partition=main
 #SBATCH --time=8:00:00
 #SBATCH --nodes=1
@@ -27,13 +27,13 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_4b-2d36a00cf5eb"
+export LETHE_OUT="$LETHE_STORE/train/sf_sft_qa_safe_4b-99f5bdd2f657"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/train/sf_sft_qa_safe_4b.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/train/sf_sft_qa_safe_4b.yaml"
 export LETHE_IN_START="$LETHE_STORE/fetch/safe_4b-daa2187d4565"
-export LETHE_IN_DATA="$LETHE_STORE/build/same_family_qa.parquet-4d06b31ab17d"
+export LETHE_IN_DATA="$LETHE_STORE/build/same_family_qa.parquet-4e5617d598ce"
 export WANDB_MODE=offline WANDB_PROJECT=forgetting WANDB_NAME=sf_sft_qa_safe_4b
-export WANDB_RUN_ID=2d36a00cf5eb6746 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
+export WANDB_RUN_ID=99f5bdd2f6574e81 WANDB_RESUME=allow WANDB_DIR="$LETHE_OUT"
 
 exec python -m runtime launch "$LETHE_CONTRACT" torchrun --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --standalone --nproc-per-node=2 -m verl.trainer.sft_trainer \
   --config-path "$(dirname "$LETHE_CONFIG")" --config-name "$(basename "$LETHE_CONFIG" .yaml)"
