@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     except JobError as error:
         print(error, file=sys.stderr, flush=True)
-        if isinstance(error, EndedEarly):
+        if isinstance(error, EndedEarly) and not error.withdrawn:
             _go_on()
         return error.exit_code
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +75,8 @@ def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
         if ending.told and (saved := _saved(contract)) is not None:
             when = f"saved last at {saved:%Y-%m-%d %H:%M:%S}"
             raise EndedEarly(
-                f"{ending.told.name} ended it (exit code {ending.code}), {when}: run it again, and it goes on from there"
+                f"{ending.told.name} ended it (exit code {ending.code}), {when}: run it again, and it goes on from there",
+                withdrawn=ending.told != signal.SIGUSR1,
             )
         raise CommandFailed(f"{contract.job}: {command[0]} ended with exit code {ending.code}", ending.code)
 

@@ -42,14 +42,18 @@ class NoRoom(JobError):
 
 
 class EndedEarly(JobError):
-    """Fewer steps were made than planned (`done` of `total`, where that is known); a checkpoint is there to go on from."""
+    """Fewer steps were made than planned (`done` of `total`, where that is known); a checkpoint is there to go on from.
+
+    `withdrawn`: somebody ended it (SIGTERM), so that it must not go on by itself. Where Slurm preempts, it requeues by itself.
+    """
 
     exit_code = 75
 
-    def __init__(self, message: str, done: int | None = None, total: int | None = None) -> None:
+    def __init__(self, message: str, done: int | None = None, total: int | None = None, *, withdrawn: bool = False) -> None:
         super().__init__(message)
         self.done = done
         self.total = total
+        self.withdrawn = withdrawn
 
 
 class FailedBefore(JobError):

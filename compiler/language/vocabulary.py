@@ -12,7 +12,18 @@ from functools import cache
 from compiler import backends
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, one_slip
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Adapter, Algorithm, Dataset, Domain, Method, Scale, Settings, Suite, Traces
+from compiler.language.definitions import (
+    DIVERGENCE,
+    Adapter,
+    Algorithm,
+    Dataset,
+    Domain,
+    Method,
+    Scale,
+    Settings,
+    Suite,
+    Traces,
+)
 from compiler.language.source import PathKey, Tree
 from compiler.language.validation import check_schema, shown
 
@@ -152,15 +163,16 @@ def _of_scale(place: _Place, model: Scale) -> Iterator[Diagnostic]:
 
 
 def _of_suite(place: _Place, model: Suite) -> Iterator[Diagnostic]:
-    """A suite of metrics on what is to be forgotten has a part of its own, so a slip in that word is told alone."""
+    """Suites of metrics and of a divergence have parts of their own, so a slip in the word that says so is told alone."""
     whose = f"suite {place.name}"
     if model.source is not None and model.source not in _sources():
         at = place.catalog.at(place.section, place.name, ("source",))
         yield Diagnostic(at, f"there is no source '{model.source}'", nearest(model.source, _sources()))
-    slip = _misspelt("metrics", model.settings)
-    if slip and backends.exists(model.backend, "evaluate_unlearning"):
-        yield _unknown(place, slip, "metrics", whose)
-        return
+    for word, what in (("metrics", "evaluate_unlearning"), (DIVERGENCE, "evaluate_divergence")):
+        slip = _misspelt(word, model.settings)
+        if slip and backends.exists(model.backend, what):
+            yield _unknown(place, slip, word, whose)
+            return
     part = place.part(model.backend, model.what, ("backend",))
     if isinstance(part, Diagnostic):
         yield part

@@ -33,7 +33,7 @@ from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
 from runtime.train.unlearn.settings import OWN as UNLEARNING
 from runtime.train.unlearn.settings import parse_unlearning
-from runtime.train.watch import Watch
+from runtime.train.watch import WITHDRAWN, Watch
 from runtime.train.whole import Weights, broken_weight, is_divided, whole_weights
 
 ALGORITHMS: Mapping[str, str] = {
@@ -116,7 +116,9 @@ def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int])
     state = trainer.state
     if state.global_step < state.max_steps:
         done, total = state.global_step, state.max_steps
-        raise EndedEarly(f"stopped at step {done} of {total}; run the job again to go on from there", done, total)
+        withdrawn = watch.stop_asked == WITHDRAWN
+        message = f"stopped at step {done} of {total}; run the job again to go on from there"
+        raise EndedEarly(message, done, total, withdrawn=withdrawn)
 
 
 def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:

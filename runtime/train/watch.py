@@ -17,19 +17,20 @@ from runtime.job import Job
 from runtime.train.alarms import find_alarms
 
 SHOWN = ("loss", "reward", "rewards/accuracies", "grad_norm")
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+GO_ON, TIME_IS_UP, WITHDRAWN = 0, 1, 2
+STOP_SIGNALS = {signal.SIGUSR1: TIME_IS_UP, signal.SIGTERM: WITHDRAWN}
 
 
 class Watch(TrainerCallback):
     """Reports each step, keeps every log entry in `history`, ends the training on a stop signal or a loss that is no number.
 
-    An alarm is printed when it first occurs.
+    An alarm is printed when it first occurs. `stop_asked` says whether a stop was asked for, and by whom.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.history: list[dict[str, Any]] = []
-        self.stop_asked = False
+        self.stop_asked = GO_ON
         self.alarmed: set[str] = set()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -57,7 +58,7 @@ class Watch(TrainerCallback):
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """While inside, SIGTERM and SIGUSR1 (what Slurm sends before a time limit) ask for a stop after the current step."""
+        """While inside, SIGTERM (somebody ends it) and SIGUSR1 (time is nearly up) ask for a stop after the current step."""
         previous = {number: signal.signal(number, self._ask_stop) for number in STOP_SIGNALS}
         try:
             yield
@@ -67,11 +68,11 @@ class Watch(TrainerCallback):
 
     def _all_stop(self, args: TrainingArguments) -> bool:
         """Whether any process was asked to stop: a signal reaches them at different steps, and they must leave together."""
-        if args.world_size == 1:
-            return self.stop_asked
-        asked = torch.tensor(int(self.stop_asked), device=args.device)
-        torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
-        return bool(asked.item())
+        if args.world_size > 1:
+            asked = torch.tensor(self.stop_asked, device=args.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.stop_asked = int(asked.item())
+        return self.stop_asked != GO_ON
 
     def _tell_alarms(self) -> None:
         """Print the alarms that are new."""
@@ -81,7 +82,7 @@ class Watch(TrainerCallback):
                 print(f"ALARM {self.job.id}: {alarm.said}", flush=True)
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
-        self.stop_asked = True
+        self.stop_asked = max(self.stop_asked, STOP_SIGNALS[signal.Signals(number)])
 
     def _latest(self) -> dict[str, float]:
         entry = self.history[-1] if self.history else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import re
 import shutil
@@ -37,6 +38,7 @@ FREE = re.compile(
     r"|.*/(starts|environments|resources|exports|partitions|gpus)/[^/]+"
     r"|axes/bundles|axes/bundles/[^/]+"
     r"|.*/settings/(mixture|tasks|metrics|columns|limits)/[^/]+"
+    r"|.*domains/[^/]+/settings/tasks/[^/]+/[^/]+"  # what a task of reasoning-gym takes, which only that package knows
 )
 
 # Values that name something: what is defined elsewhere, or an axis or a value of one.
@@ -133,10 +135,12 @@ def slip(word: str, chance: random.Random) -> str:
 
 
 def misspelt(word: Word, chance: random.Random) -> str:
-    """A slip that is no other word there (of what a job asks for, `gpus` and `gpu` both are), nor the same."""
+    """A slip in one of a name's parts that is no other word there (of what a job asks for, `gpus` and `gpu` both are)."""
     while True:
         found = slip(word.text, chance)
-        if found and found not in {word.text, *word.siblings, *Resources.model_fields}:
+        parts = list(zip(found.split("."), word.text.split("."), strict=False))
+        apart = found.count(".") != word.text.count(".") or sum(new != old for new, old in parts) > 1
+        if found and not apart and found not in {word.text, *word.siblings, *Resources.model_fields}:
             return found
 
 
@@ -235,14 +239,15 @@ def sampled(words: Sequence[Word], most: int, name: str) -> list[Word]:
 
 @pytest.mark.parametrize("name", TRIES)
 def test_a_slip_is_one_message_where_it_stands_that_names_the_right_word(name: str, copies: dict[Path, Path]) -> None:
-    """Some words of each file; all of them below."""
+    """Some words of each file; more of them below."""
     check(name, copies, most=4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRIES)
-def test_every_slip_is_one_message_where_it_stands(name: str, copies: dict[Path, Path]) -> None:
-    check(name, copies, most=10_000)
+def test_more_slips_are_one_message_where_they_stand(name: str, copies: dict[Path, Path]) -> None:
+    """Some thirty of each file; with LETHE_EVERY_WORD=1 all, which takes a quarter of an hour."""
+    check(name, copies, most=10_000 if os.environ.get("LETHE_EVERY_WORD") == "1" else 30)
 
 
 def check(name: str, copies: dict[Path, Path], most: int) -> None:

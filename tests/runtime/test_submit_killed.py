@@ -112,10 +112,10 @@ def test_killed_at_every_step() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(200))
-def test_killed_at_some_steps_of_many_plans(seed: int) -> None:
-    """At two drawn steps; with LETHE_EVERY_STEP=1 at every one, which takes a quarter of an hour for all plans."""
+def test_killed_at_some_step_of_many_plans(seed: int) -> None:
+    """At a drawn step; with LETHE_EVERY_STEP=1 at every one, which takes a quarter of an hour for all plans."""
     steps = range(1, steps_of(seed) + 1)
-    chosen = steps if os.environ.get("LETHE_EVERY_STEP") == "1" else random.Random(seed).sample(steps, min(2, len(steps)))
+    chosen = steps if os.environ.get("LETHE_EVERY_STEP") == "1" else random.Random(seed).sample(steps, 1)
     assert [killed_at(seed, step) for step in chosen].count(False) == 0
 
 

@@ -70,7 +70,8 @@ def test_preempted_twice_it_goes_on_from_its_checkpoint_each_time(study: Study) 
     study.wait_until_done()
     assert study.facts()["steps"] == STEPS
     tried = study.attempts()
-    assert [(one["restarts"], one["exit_code"]) for one in tried] == [(0, None), (1, None), (2, 0)]
+    assert [one["restarts"] for one in tried] == [0, 1, 2]
+    assert {one["exit_code"] for one in tried[:2]} <= {None, 75}  # as far as it was left the time to save
     assert len({one["slurm"] for one in tried}) == 1  # one job of Slurm's all the time
     study.wait(lambda: all_done(study))
 
@@ -193,6 +194,8 @@ def test_what_the_spec_says_now_is_made_and_what_it_said_before_is_left_alone(sl
     [job] = study.trainings()
     study.call("scancel", job.id)
     study.wait(lambda: study.trainings()[0].state == "CANCELLED")
+    time.sleep(3)  # a training that hears of it saves, and must not go in again by itself
+    assert [seen.state for seen in study.trainings()] == ["CANCELLED"]
     study.spec.write_text(study.spec.read_text().replace("steps: 800", "steps: 40"))
     study.lethe("compile", str(study.spec))
     assert study.out != before
