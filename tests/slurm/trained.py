@@ -109,7 +109,7 @@ class Study:
         """Whether anything before the training has failed."""
         lines = self.call("squeue", "--noheader", "--states=all", "--format=%T|%j|%k").splitlines()
         own = [line.split("|") for line in lines if line.endswith(f"|{self.store}")]
-        before = [state for state, name, _ in own if ".train." not in name and ".report." not in name]
+        before = [state for state, name, _ in own if ".train.gt_" not in name and ".report." not in name]
         return "FAILED" in before or "TIMEOUT" in before
 
     def logs(self) -> str:
