@@ -26,8 +26,7 @@ LOAD, EQUAL, ANY_BIT, AT_LEAST, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 X32 = 0x40000000
 
 # The number of each system call that a computation needs, as (x86-64, arm64). What is not here is refused: opening and naming
-# files,
-# sockets, signals to others, new processes, sleeping (which would cost time that no limit on CPU seconds sees).
+# files, sockets, signals to others, new processes, sleeping (which would cost time that no limit on CPU seconds sees).
 CALLS = {
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "fstat": (5, 80), "newfstatat": (262, 79), "lseek": (8, 62),
     "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215), "brk": (12, 214), "mremap": (25, 216), "madvise": (28, 233),
@@ -143,7 +142,8 @@ def _libc() -> ctypes.CDLL:
 def _own_bytes() -> int:
     """Address space of this interpreter; 0 where the system does not tell."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib would double the start-up time
+        # In bytes: a codec is a module, and by now the interpreter may lie in a home that only its owner reads.
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib would double the start-up time
             return int(file.read().split()[0]) * resource.getpagesize()
     except OSError:
         return 0

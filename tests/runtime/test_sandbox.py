@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +27,24 @@ def test_a_program_gives_the_repr_of_each_call() -> None:
 
 def test_preloaded_modules_can_be_imported() -> None:
     assert run("import math, re, collections\ndef f(x): return math.factorial(x)") == ("6",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up its rights before it runs a program")
+def test_an_interpreter_in_a_home_that_only_its_owner_reads_runs_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, made = tmp_path / "home", tmp_path / "made"
+    (home / "lib").mkdir(parents=True, mode=0o700)
+    (home / "bin").mkdir()
+    (home / "lib" / Path(sysconfig.get_path("stdlib")).name).symlink_to(sysconfig.get_path("stdlib"))
+    (made / "bin").mkdir(parents=True)
+    (made / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    (made / "pyvenv.cfg").write_text(f"home = {home / 'bin'}\n")
+    home.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(made / "bin" / "python"))
+    assert run("import math\ndef f(x): return (math.factorial(x), f'{x}'.encode('ascii'))") == ("(6, b'3')",)
+    script = Script("print(input() + 'é')\nprint(sorted('ba'))", ("ö",))
+    assert run_programs([script, DOUBLE], QUICK) == [("öé\n['a', 'b']\n",), ("passed",)]
 
 
 @pytest.mark.parametrize(
