@@ -206,6 +206,8 @@ def diverge(context: Context, chain: Chain, model: Job, name: str, trained: Sequ
         hint = f"name one that has the setting 'divergence', or put '{suite}' under 'suites'"
         raise spec_error(asked, f"suite '{suite}' measures no divergence", hint)
     domains = list(trained) if found.domains in ("cell", []) else list(found.domains)
+    for domain in domains:
+        _check_prompts(context, suite, found, domain)
     context.columns[suite] = Column(suite, suite, found, None, asked)
     made = context.workshop.make(
         Request(
@@ -217,6 +219,14 @@ def diverge(context: Context, chain: Chain, model: Job, name: str, trained: Sequ
         )
     )  # fmt: skip
     return {suite: made.id}
+
+
+def _check_prompts(context: Context, name: str, suite: Suite, domain: str) -> None:
+    """Raises SpecError for a suite that asks more prompts of a domain than it has evaluation rows, where both are known."""
+    wanted, there = (suite.settings or {}).get("prompts"), (context.domain(domain).settings or {}).get("eval")
+    if isinstance(wanted, int) and isinstance(there, int) and wanted > there:
+        message = f"suite '{name}' asks {wanted} prompts of domain '{domain}', whose evaluation rows are {there}"
+        raise spec_error(context.catalog.at("suites", name, ("settings", "prompts")), message, f"ask for {there} at most")
 
 
 def _reference(context: Context, column: Column, model: Job, scale: str) -> dict[str, Job]:

@@ -95,3 +95,16 @@ def test_its_settings_are_checked_like_any_others(project: Project) -> None:
     result = validate(project, evaluate=ASKED, define={"suites": {"kl": wrong}})
     assert result.code == 1
     assert "'tv'" in result.err and "prompts" in result.err
+
+
+def test_more_prompts_than_a_domain_has_evaluation_rows_are_told_where_they_stand(project: Project) -> None:
+    rows = jobs(plan(project), "prepare")["sums"]["settings"]["eval"]
+    assert validate(project, evaluate=ASKED, define=defined(suites={"kl": asking(rows)})).code == 0
+    result = validate(project, evaluate=ASKED, define=defined(suites={"kl": asking(rows + 1)}))
+    assert result.code == 1
+    assert f"suite 'kl' asks {rows + 1} prompts of domain 'sums', whose evaluation rows are {rows}" in result.err
+    assert f"ask for {rows} at most" in result.err
+
+
+def asking(prompts: int) -> dict[str, Any]:
+    return {**KL, "settings": {**KL["settings"], "prompts": prompts}}

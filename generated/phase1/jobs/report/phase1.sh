@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.report.phase1.527aa629
+#SBATCH --job-name=phase1.report.phase1.1d808a3a
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# report/phase1: 44 inputs -> report
+# report/phase1: 65 inputs -> report
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/report/phase1-527aa62950e9"
+export LETHE_OUT="$LETHE_STORE/report/phase1-1d808a3a7f5f"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/report/phase1.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/report/phase1.yaml"
 

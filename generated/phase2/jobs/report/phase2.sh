@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase2.report.phase2.10df5cff
+#SBATCH --job-name=phase2.report.phase2.a44859d2
 #SBATCH --partition=main-cpu
 #SBATCH --time=3:00:00
 #SBATCH --nodes=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# report/phase2: 44 inputs -> report
+# report/phase2: 65 inputs -> report
 set -euo pipefail
 unset SLURM_EXPORT_ENV  # else srun hides from its tasks what is exported below
 cd "${LETHE_ROOT:-${SLURM_SUBMIT_DIR:?}}"
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=4  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/report/phase2-10df5cffc007"
+export LETHE_OUT="$LETHE_STORE/report/phase2-a44859d2e070"
 export LETHE_CONTRACT="$PWD/generated/phase2/jobs/report/phase2.json"
 export LETHE_CONFIG="$PWD/generated/phase2/configs/report/phase2.yaml"
 
