@@ -53,7 +53,8 @@ class BackendFile(Strict):
 
     `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only,
     and `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once. `needs` are
-    packages, with their versions, that its environment must have, and `capabilities` what its parts must be able to do there.
+    packages, with their versions, that its environment must have, `part_needs` those that only some parts need there, and
+    `capabilities` what its parts must be able to do there.
     """
 
     about: str
@@ -65,6 +66,7 @@ class BackendFile(Strict):
     steps_an_epoch: dict[Name, str] = Field(default_factory=dict)
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
     needs: Needs = Field(default_factory=dict)
+    part_needs: dict[Name, Needs] = Field(default_factory=dict)
     capabilities: dict[Name, list[Ask]] = Field(default_factory=dict)
 
 
@@ -223,7 +225,7 @@ def _part(backend: str, what: str) -> Part | None:
         steps_an_epoch=about.steps_an_epoch.get(what), schema=with_names(with_options(schema, options), folder / OPTIONS),
         config=_template(backend, folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(backend, folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
-        options=options, more=_more(backend, folder, what), needs=about.needs,
+        options=options, more=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
         capabilities=tuple(about.capabilities.get(what, ())),
     )  # fmt: skip
 

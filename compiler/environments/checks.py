@@ -18,7 +18,10 @@ from compiler.plan.plan import Job
 
 @dataclass(frozen=True)
 class Scene:
-    """A plan's jobs with their parts and their settings' trees, the cluster's environments, and the cluster's own tree."""
+    """A plan's jobs with their parts and their settings' trees, the cluster's environments, and the cluster's own tree.
+
+    `graders` are the packages that each grader needs, with their versions.
+    """
 
     jobs: Sequence[Job]
     parts: Mapping[tuple[str, str], Part]
@@ -26,6 +29,7 @@ class Scene:
     stacks: Mapping[str, Stack]
     cluster: Tree
     cluster_name: str
+    graders: Mapping[str, Mapping[str, str]]
 
     def at(self, slot: str) -> Position:
         """Where the cluster says what an environment of its own is."""
@@ -59,19 +63,43 @@ def check(scene: Scene) -> Findings:
 
 
 def _packages(scene: Scene) -> Iterator[Diagnostic]:
-    """Packages that a backend needs and its environment has not, or in another version; each once."""
-    for slot, backend in dict.fromkeys((job.environment, job.backend) for job in scene.jobs if job.environment in scene.stacks):
+    """Packages that jobs need and their environment has not, or in another version; each once, with the first who needs it."""
+    for (slot, package, versions), whose in _needed(scene).items():
         stack = scene.stacks[slot]
-        part = next(part for (name, _), part in scene.parts.items() if name == backend)
-        for package, versions in part.needs.items():
-            pin = stack.lock.packages.get(canonicalize_name(package))
-            wanted = f"{package}{versions}"
-            if pin is None:
-                message = f"backend '{backend}' needs {wanted}, which environment '{stack.name}' has not"
-                yield Diagnostic(scene.at(slot), message, "name another environment of the catalog there, or lock the package")
-            elif not holds(versions, pin):
-                message = f"backend '{backend}' needs {wanted}, and environment '{stack.name}' has {pin.version}"
-                yield Diagnostic(scene.at(slot), message, f"it is pinned at {pin.position}")
+        pin = stack.lock.packages.get(canonicalize_name(package))
+        wanted = f"{package}{versions}"
+        if pin is None:
+            message = f"{whose} needs {wanted}, which environment '{stack.name}' has not"
+            yield Diagnostic(scene.at(slot), message, "name another environment of the catalog there, or lock the package")
+        elif not holds(versions, pin):
+            message = f"{whose} needs {wanted}, and environment '{stack.name}' has {pin.version}"
+            yield Diagnostic(scene.at(slot), message, f"it is pinned at {pin.position}")
+
+
+def _needed(scene: Scene) -> dict[tuple[str, str, str], str]:
+    """The environments, packages and versions that jobs need, and who needs them: a part of a backend, or a grader."""
+    found: dict[tuple[str, str, str], str] = {}
+    known: set[tuple[str, str, str, int]] = set()
+    for job in scene.jobs:
+        same = (job.environment, job.backend, job.what, id(job.settings))
+        if job.environment not in scene.stacks or same in known:
+            continue
+        known.add(same)
+        needs = {f"{job.what} of backend '{job.backend}'": scene.parts[job.backend, job.what].needs}
+        needs |= {f"grader '{name}'": scene.graders.get(name, {}) for name in _graders(job)}
+        for whose, packages in needs.items():
+            for package, versions in packages.items():
+                found.setdefault((job.environment, package, versions), whose)
+    return found
+
+
+def _graders(job: Job) -> Iterator[str]:
+    """The graders that a job's settings name, for all of its answers or for those to one task."""
+    tasks = job.settings.get("tasks")
+    graded = (
+        [job.settings, *(task for task in tasks if isinstance(task, Mapping))] if isinstance(tasks, list) else [job.settings]
+    )
+    return (str(values["grader"]) for values in graded if "grader" in values)
 
 
 def _asks(scene: Scene) -> Iterable[tuple[Job, Ask]]:

@@ -34,7 +34,8 @@ def in_environments(context: Context) -> list[Job]:
     workshop.read.update(file for stack in stacks.values() for file in stack.lock.files)
     parts = {(job.backend, job.what): workshop.part(job.backend, job.what, workshop.cluster_at) for job in jobs}
     settings = {name: sources.settings for name, sources in workshop.sources.items()}
-    found = check(Scene(jobs, parts, settings, stacks, workshop.cluster_tree, workshop.cluster_name))
+    graders = workshop.manifest["graders"]
+    found = check(Scene(jobs, parts, settings, stacks, workshop.cluster_tree, workshop.cluster_name, graders))
     workshop.wrong += found.wrong
     context.warnings.update(found.warnings)
     first = _preflights(context, jobs, stacks)

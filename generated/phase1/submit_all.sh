@@ -14,8 +14,8 @@ store=${LETHE_STORE:-"$SCRATCH/lethe"}
 . "$root/runtime/submit.sh"
 
 open_plan "$@"
-submit preflight/train 1e1561a188f23ae477181fa77d5ae5eea249307b7fbc5479dd991e97e3384ef7
-submit preflight/verl c30425ee61ecd2be954a18221a79bdbcb42e4e089d827cab00b4cd3bfa95b432
+submit preflight/train 2c6da0d377b40f457e51b19324ecb969f215338b3d87464a8aa8879d4d0d771f
+submit preflight/verl af5457d89bf7c85360f4596cb133eb84648f2989f3d7bfe4466d48cb094481ed
 submit fetch/base_4b 96c19a5f12475c456b50ebb7048a7f590ffbea66016550e3ae636f6dbe138aa8 after preflight/train
 submit prepare/math 69f649e047214af950a2fff247033c9b9a02997839e218d12d078588e34cb238 after preflight/train
 submit build/truth_math.parquet 636fc4f3dce4bbf34882d7ddc38f41df66c59a9942f8db5f1b192acc2bb7ade8 after prepare/math preflight/train

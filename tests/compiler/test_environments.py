@@ -23,7 +23,7 @@ from compiler.language.places import Environment
 from compiler.language.source import read_tree
 from tests.compiler.project import REPOSITORY, Project, Result
 
-LOCK = "torch==2.13.0\ntransformers==5.10.4\ntrl==1.12.0\n"
+LOCK = "torch==2.13.0\ntransformers==5.10.4\ntrl==1.12.0\nmath-verify==0.9.0\n"
 SMALL = """\
 environments:
   small:
@@ -171,7 +171,7 @@ def test_what_lives_together_is_let_be(text: str, tmp_path: Path) -> None:
 def test_a_study_on_a_lock_that_breaks_a_row_does_not_compile(placed: Project) -> None:
     lock(placed, LOCK + "verl==0.9.1\ntransformers-stream==1.0\nhydra-core==1.4.0rc3\n")
     (error,) = refused(placed).errors
-    assert "locks/small.lock:6:1: error: hydra-core 1.4.0rc3 does not live with verl 0.9.1: VeRL does not bound Hydra" in error
+    assert "locks/small.lock:7:1: error: hydra-core 1.4.0rc3 does not live with verl 0.9.1: VeRL does not bound Hydra" in error
 
 
 @pytest.mark.parametrize("name", ["verl", "trl-eval", "cpu"])
@@ -191,16 +191,41 @@ def test_the_committed_locks_are_whole_and_break_no_row(name: str) -> None:
 
 
 def test_a_package_that_a_backend_needs_must_be_locked(placed: Project) -> None:
-    lock(placed, "torch==2.13.0\ntransformers==5.10.4\n")
+    lock(placed, LOCK.replace("trl==1.12.0\n", ""))
     (error,) = refused(placed).errors
-    assert error.endswith("error: backend 'trl' needs trl==1.12.*, which environment 'small' has not")
+    assert error.endswith("error: sft of backend 'trl' needs trl==1.12.*, which environment 'small' has not")
     assert error.startswith("specs/catalog/places.yaml:")
+
+
+def test_so_must_one_that_only_some_of_its_jobs_need(tmp_path: Path) -> None:
+    bare = {"about": "No tasks", "python": "3.11", "lock": ["bare.lock"], "imports": ["torch"], "provides": ["gpu", "network"]}
+    places = "{train: {environment: bare}, verl: {provides: [flash_attn]}}"
+    asked = f", environments: {places}}}\n  environments: {{bare: {bare}}}\n  #"
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs/bare.lock").write_text(LOCK)
+    assert real(tmp_path, "mila", asked).code == 0
+    found = real(tmp_path, "mila", asked, domain="reasoning_math")
+    (error,) = found.errors
+    needs = "prepare_reasoning_gym of backend 'native' needs reasoning-gym"
+    assert error.endswith(f"error: {needs}, which environment 'bare' has not")
+
+
+def test_so_must_one_that_a_grader_needs(placed: Project) -> None:
+    lock(placed, LOCK.replace("math-verify==0.9.0\n", ""))
+    (error,) = refused(placed).errors
+    assert error.endswith("error: grader 'math' needs math-verify, which environment 'small' has not")
+
+
+@pytest.mark.parametrize("domain", ["reasoning_math", "reasoning_qa", "gem_math", "gem_qa", "gem_code"])
+def test_the_environments_of_a_cluster_have_what_the_domains_need(tmp_path: Path, domain: str) -> None:
+    found = real(tmp_path, "mila", ", environments: {verl: {provides: [flash_attn]}}", domain=domain)
+    assert found.code == 0, found.err
 
 
 def test_so_must_its_version(placed: Project) -> None:
     lock(placed, LOCK.replace("1.12.0", "1.16.0"))
     found = refused(placed)
-    assert "error: backend 'trl' needs trl==1.12.*, and environment 'small' has 1.16.0" in found.err
+    assert "error: sft of backend 'trl' needs trl==1.12.*, and environment 'small' has 1.16.0" in found.err
     assert "small.lock:3" in found.err
 
 
@@ -216,16 +241,17 @@ def test_a_cluster_adds_to_what_its_environment_provides_and_takes_away(placed: 
     assert placed.lethe("validate", "specs/toy.yaml").code == 0
 
 
-def real(tmp_path: Path, cluster: str, extra: str = "") -> Result:
+def real(tmp_path: Path, cluster: str, extra: str = "", domain: str = "math") -> Result:
     """Validate a study of the real catalog whose GRPO trains with flash-attention, on a cluster that extends mila."""
     spec = tmp_path / "specs/study.yaml"
-    spec.parent.mkdir(parents=True)
-    (spec.parent / "catalog").symlink_to(REPOSITORY / "specs/catalog")
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    if not (spec.parent / "catalog").exists():
+        (spec.parent / "catalog").symlink_to(REPOSITORY / "specs/catalog")
     spec.write_text(f"""\
 study: attending
 about: GRPO with flash-attention
 cluster: ours
-axes: {{method: [on_rl], domain: [math], start: [base], scale: [4b]}}
+axes: {{method: [on_rl], domain: [{domain}], start: [base], scale: [4b]}}
 evaluate: {{suites: [forgetting]}}
 define:
   algorithms:
@@ -331,7 +357,8 @@ def test_another_place_for_the_same_lock_is_tried_again(placed: Project) -> None
 
 def test_its_own_script_runs_and_every_done_marker_names_the_lock(placed: Project) -> None:
     """The script as Slurm would run it, in this Python, whose own versions are locked."""
-    pins = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in ("torch", "transformers", "trl"))
+    names = {line.split("==")[0] for line in LOCK.splitlines()}
+    pins = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in sorted(names))
     lock(placed, pins.replace("+cpu", ""))
     placed.edit("catalog/environments.yaml", "imports: [torch, transformers]", "imports: [yaml]")
     places = placed.root / "specs/catalog/places.yaml"
@@ -347,8 +374,8 @@ def test_its_own_script_runs_and_every_done_marker_names_the_lock(placed: Projec
     (folder,) = (placed.root / "scratch/lethe/preflight").iterdir()
     digest = hashlib.sha256((placed.root / "locks/small.lock").read_bytes()).hexdigest()
     marker = json.loads((folder / "DONE.json").read_text())
-    assert marker["environment"] == {"name": "train", "lock": digest} and marker["facts"]["packages"] == 3
-    assert set(json.loads((folder / "installed.json").read_text())["locked"]) == {"torch", "transformers", "trl"}
+    assert marker["environment"] == {"name": "train", "lock": digest} and marker["facts"]["packages"] == len(names)
+    assert set(json.loads((folder / "installed.json").read_text())["locked"]) == names
     prepare = placed.shell("bash", "generated/toy/jobs/prepare/sums.sh", environment=environment)
     assert prepare.code == 0, prepare.out + prepare.err
     (rows,) = (placed.root / "scratch/lethe/prepare").iterdir()
@@ -406,7 +433,7 @@ def test_environments_are_listed_with_their_locks(placed: Project) -> None:
     (found,) = listed(placed)
     assert found == {
         "name": "small", "about": "Enough for the toy study", "python": "3.11", "files": ["locks/small.lock"],
-        "lock": hashlib.sha256(LOCK.encode()).hexdigest(), "packages": 3, "provides": ["gpu", "network"],
+        "lock": hashlib.sha256(LOCK.encode()).hexdigest(), "packages": len(LOCK.splitlines()), "provides": ["gpu", "network"],
     }  # fmt: skip
     assert placed.lethe("env", "list").out.split()[:2] == ["small", found["lock"][:12]]
 

@@ -12,6 +12,7 @@ import pytest
 
 from runtime import benchmarks, markers
 from runtime.domains import CONFIGURED, SOURCES
+from runtime.graders import GRADERS
 from runtime.jobs.train import ALGORITHMS
 from runtime.manifest import manifest
 from tests.tree import REPOSITORY, Tree
@@ -135,6 +136,7 @@ def test_the_manifest_says_what_the_runtime_has() -> None:
     assert {kind for kind, item in manifest()["kinds"].items() if not item.get("external")} == modules
     assert manifest()["sources"] == sorted([*SOURCES, *CONFIGURED, *benchmarks.SOURCES])
     assert manifest()["algorithms"] == sorted(ALGORITHMS)
+    assert list(manifest()["graders"]) == sorted(GRADERS)
     assert all(kind["version"] >= 1 for kind in manifest()["kinds"].values())
 
 

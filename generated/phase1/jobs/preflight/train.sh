@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.preflight.train.1e1561a1
+#SBATCH --job-name=phase1.preflight.train.2c6da0d3
 #SBATCH --partition=main
 #SBATCH --time=0:20:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=2  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/trl-eval/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/preflight/train-1e1561a188f2"
+export LETHE_OUT="$LETHE_STORE/preflight/train-2c6da0d377b4"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/preflight/train.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/preflight/train.yaml"
 

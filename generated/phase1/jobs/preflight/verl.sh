@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=phase1.preflight.verl.c30425ee
+#SBATCH --job-name=phase1.preflight.verl.af5457d8
 #SBATCH --partition=main
 #SBATCH --time=0:20:00
 #SBATCH --nodes=1
@@ -25,7 +25,7 @@ export OMP_NUM_THREADS=2  # of each process: a node's CPUs over its GPUs
 . "$SCRATCH/lethe-envs/verl/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$SCRATCH/lethe"}
-export LETHE_OUT="$LETHE_STORE/preflight/verl-c30425ee61ec"
+export LETHE_OUT="$LETHE_STORE/preflight/verl-af5457d89bf7"
 export LETHE_CONTRACT="$PWD/generated/phase1/jobs/preflight/verl.json"
 export LETHE_CONFIG="$PWD/generated/phase1/configs/preflight/verl.yaml"
 
