@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.simulate import cluster as simulated
-from tests.runtime.submitting import Cluster, make_tools
+from tests.runtime.submitting import Cluster
 from tests.tree import Tree
 
 ORDER = ["prepare/a", "prepare/b", "build/a", "build/b", "train/x", "report/toy"]
@@ -34,8 +33,7 @@ def make_tree(root: Path, switches: str = "", executor: str = "slurm") -> Tree:
 
 
 def make_cluster(folder: Path, switches: str = "") -> Cluster:
-    slurm = simulated.Cluster.make(folder / "slurm")
-    return Cluster(make_tree(folder / "a 'root'", switches), slurm.folder, make_tools(folder))
+    return Cluster.of(make_tree(folder / "a 'root'", switches), folder)
 
 
 @pytest.fixture
