@@ -40,7 +40,7 @@ class Lock:
     hashed: tuple[Path, ...] = ()
 
 
-def read_lock(files: Sequence[Path], asked: Position) -> Lock:
+def read_environment_lock(files: Sequence[Path], asked: Position) -> Lock:
     """Read the files of a lock. Raises SpecError: at `asked` for one that cannot be read, at each line that pins nothing, and
     where two files pin one package to different versions."""
     try:

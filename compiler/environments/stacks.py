@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.diagnostics import Position
-from compiler.environments.locks import Lock, read_lock
+from compiler.environments.locks import Lock, read_environment_lock
 from compiler.language.catalog import Catalog
 from compiler.language.places import Cluster, Environment
 
@@ -44,7 +44,7 @@ def lock_of(catalog: Catalog, name: str, environment: Environment) -> Lock:
     """The lock of an environment of the catalog. Raises SpecError."""
     places = [catalog.at("environments", name, ("lock", number)) for number in range(len(environment.lock))]
     files = [seen_from(at, path) for at, path in zip(places, environment.lock, strict=True)]
-    return read_lock(files, places[0])
+    return read_environment_lock(files, places[0])
 
 
 def seen_from(at: Position, path: str) -> Path:

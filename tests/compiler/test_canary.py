@@ -125,7 +125,9 @@ def test_a_study_of_one_cell_is_its_own_canary(project: Project) -> None:
 
 
 def test_trainings_take_two_steps_and_tasks_few_questions(shared: Project) -> None:
-    for job in canary(shared)["jobs"]:
+    jobs = canary(shared)["jobs"]
+    assert {job["kind"] for job in jobs} >= {"train", "generate", "evaluate"}
+    for job in jobs:
         if job["kind"] == "train":
             assert (job["settings"]["steps"], job["settings"]["epochs"]) == (2, None)
             assert job["provenance"]["steps"] == "canary" and job["cost"]["steps"] == 2
@@ -137,17 +139,16 @@ def test_trainings_take_two_steps_and_tasks_few_questions(shared: Project) -> No
 
 def test_what_the_study_prepares_is_prepared_once_for_both(shared: Project) -> None:
     whole = shared.jobs()
-    for job in canary(shared)["jobs"]:
-        if job["kind"] in ("prepare", "fetch", "pretrain"):
-            assert job["fingerprint"] == whole[job["id"]]["fingerprint"]
+    common = [job for job in canary(shared)["jobs"] if job["kind"] in ("prepare", "fetch", "pretrain")]
+    assert common
+    assert [job["fingerprint"] for job in common] == [whole[job["id"]]["fingerprint"] for job in common]
     assert "Shared with study toy-canary" in shared.lethe("compile", "specs/toy.yaml").out
 
 
 def test_suites_with_a_limit_of_their_own_get_a_smaller_one(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    for job in canary(project, str(REPOSITORY / "specs/phase1.yaml"))["jobs"]:
-        if job["backend"] == "lm_eval":
-            assert job["settings"]["limit"] == 8
+    jobs = canary(project, str(REPOSITORY / "specs/phase1.yaml"))["jobs"]
+    assert {job["settings"]["limit"] for job in jobs if job["backend"] == "lm_eval"} == {8}
 
 
 def test_checkpoints_along_the_way_are_those_that_two_steps_leave(project: Project) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from compiler.diagnostics import Position
 from compiler.environments.compatibility import broken, rows
-from compiler.environments.locks import Lock, read_lock
+from compiler.environments.locks import Lock, read_environment_lock
 from compiler.language.places import Environment
 from compiler.language.source import read_tree
 from tests.compiler.project import REPOSITORY, Project, Result
@@ -40,7 +40,7 @@ def lock_of(tmp_path: Path, *texts: str) -> Lock:
     for number, text in enumerate(texts):
         files.append(tmp_path / f"{number}.lock")
         files[-1].write_text(text)
-    return read_lock(files, Position("here"))
+    return read_environment_lock(files, Position("here"))
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_the_committed_locks_are_whole_and_break_no_row(name: str) -> None:
     path = REPOSITORY / "specs/catalog/environments.yaml"
     said = Environment.model_validate(read_tree(path).data["environments"][name])
     files = [path.parent / file for file in said.lock]
-    found = read_lock(files, Position(str(path)))
+    found = read_environment_lock(files, Position(str(path)))
     assert list(broken(found)) == []
     assert {file.name for file in files} - {file.name for file in found.hashed} <= {"torch.txt"}
     other_names = {"lm_eval": "lm-eval", "hydra": "hydra-core"}

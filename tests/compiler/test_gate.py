@@ -105,9 +105,9 @@ def test_what_the_canary_has_prepared_does_not_let_others_start_before_it_has_su
         study.finish("toy", job)
     assert study.submit().returncode == 0
     report = study.queued("toy-canary")["report/toy-canary"].id
-    free = [name for name, job in study.queued("toy").items() if not job.waits]
-    assert free == []
-    assert all(report in study.queued("toy")[name].waits for name in study.queued("toy") if name.startswith("build/truth"))
+    queued = study.queued("toy")
+    assert [name for name, job in queued.items() if not job.waits] == []
+    assert {report in job.waits for name, job in queued.items() if name.startswith("build/truth")} == {True}
 
 
 def test_once_the_canary_is_done_the_study_waits_for_nothing(study: Gated) -> None:
@@ -128,7 +128,7 @@ def test_a_canary_that_failed_lets_nothing_start_until_it_is_mended(study: Gated
     assert study.submit().returncode == 0
     again = study.queued("toy-canary")["report/toy-canary"]
     assert again.state == "PENDING"
-    assert all(again.id in job.waits for name, job in study.queued("toy").items() if name.startswith("prepare/"))
+    assert {again.id in job.waits for name, job in study.queued("toy").items() if name.startswith("prepare/")} == {True}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the runtime's tests share: jobs made by hand, and a checkpoint that knows nothing."""
+"""What the runtime's tests share: jobs made by hand, a checkpoint that knows nothing, and what unlearning's metrics found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from runtime.job import Input, Job
 from runtime.models import save_checkpoint, tiny_qwen3, train_tokenizer
+from tests.runtime.forgetting import CONFIG, compared, make_models, maker, write_domains
 
 MakeJob = Callable[[str, Mapping[str, Any], Mapping[str, Path]], Job]
 
@@ -34,3 +35,21 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_tokenizer(["Q: What is 12+34=?\nA: 46"], 300)
     save_checkpoint(tiny_qwen3(tokenizer, layers=1, hidden=16, heads=2, seed=0), tokenizer, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The three models of a measurement of unlearning, to be read only, as the two below."""
+    return make_models(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture(scope="session")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The rows that it measures."""
+    return write_domains(tmp_path_factory.mktemp("domains"))
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory, learned: dict[str, Path], domains: dict[str, Path]) -> Path:
+    """The job on TOFU's sets; beside its folder those of the reference and of the start."""
+    return compared(maker(tmp_path_factory.mktemp("measured")), learned, CONFIG, "small", domains["small"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,11 @@ class Cluster:
     tree: Tree
     folder: Path
     tools: Path
+
+    @classmethod
+    def of(cls, tree: Tree, folder: Path) -> Cluster:
+        """A closed tree on a Slurm that has no jobs yet, which lies with the tools in `folder`."""
+        return cls(tree, simulated.Cluster.make(folder / "slurm").folder, make_tools(folder))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,27 +48,52 @@ class Cluster:
 
     def jobs(self) -> dict[str, Job]:
         """What Slurm has, by job; the newest where there are several."""
-        return {"/".join(Path(job.script).with_suffix("").parts[-2:]): job for job in self.queued()}
+        return {name_of(job): job for job in self.queued()}
 
     def sent(self, job: str) -> dict[str, str]:
-        """The options that sbatch was given for a job, without their dashes."""
+        """The options that sbatch was given for a job."""
         (call,) = [call for call in self.calls("sbatch") if call[-1].endswith(f"/{job}.sh")]
-        return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in call[1:-1])}
+        return options_of(call)
+
+    def all_sent(self) -> list[dict[str, str]]:
+        """The options of each sbatch, in order."""
+        return [options_of(call) for call in self.calls("sbatch")]
 
     def fail(self, job: str) -> None:
         """Let a job fail; what waits for it learns of it as it would from Slurm."""
         self.end(job, "FAILED")
 
-    def end(self, job: str, state: str) -> None:
-        """Let a job end so."""
+    def end(self, job: str | int, state: str) -> None:
+        """Let a job, or what has that id in Slurm, end so."""
+        number = self.jobs()[job].id if isinstance(job, str) else job
         slurm = self.slurm
-        slurm.queue.end(self.jobs()[job].id, state, "None" if state == "COMPLETED" else "NonZeroExitCode")
+        slurm.queue.end(number, state, "None" if state == "COMPLETED" else "NonZeroExitCode")
         slurm.save()
+
+    def work_off(self, *failing: str) -> None:
+        """Let everything run that can, until nothing can; jobs named here fail."""
+        while ready := (slurm := self.slurm).queue.ready():
+            for job in ready:
+                name = name_of(job)
+                if name not in failing and name in self.tree.jobs:
+                    self.finish(name)
+                slurm.queue.end(job.id, "FAILED" if name in failing else "COMPLETED", "None")
+            slurm.save()
 
     def finish(self, job: str) -> None:
         """Put a job's done-marker into the store."""
         self.tree.out(job).mkdir(parents=True)
         (self.tree.out(job) / "DONE.json").write_text("{}")
+
+
+def name_of(job: Job) -> str:
+    """The job that Slurm's job is for, by its script."""
+    return "/".join(Path(job.script).with_suffix("").parts[-2:])
+
+
+def options_of(call: Sequence[str]) -> dict[str, str]:
+    """The options of a call, without their dashes."""
+    return dict(word.removeprefix("--").partition("=")[::2] for word in call[1:] if word.startswith("--"))
 
 
 def make_tools(folder: Path) -> Path:

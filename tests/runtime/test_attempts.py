@@ -165,6 +165,7 @@ def test_the_first_link_tries_again_what_failed_before(tree: Tree, monkeypatch: 
     attempts.end(out, 70, "a bug, mended since")
     monkeypatch.setenv("LETHE_LINK", "1/3")
     run(tree, "generate/first")
+    assert attempts.latest(out).number == 2
 
 
 def test_of_several_processes_the_first_one_notes_the_attempt(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,32 +24,12 @@ from tests.runtime.forgetting import (
     MakeJob,
     compared,
     done,
-    make_models,
-    maker,
     muse,
     numbers,
     scores,
     tofu,
-    write_domains,
     write_sets,
 )
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return make_models(tmp_path_factory.mktemp("learned"))
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_domains(tmp_path_factory.mktemp("rows"))
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, learned: dict[str, Path], rows: dict[str, Path]) -> Path:
-    """The job on TOFU's sets; beside its folder those of the reference and of the start."""
-    return compared(maker(tmp_path_factory.mktemp("measured")), learned, CONFIG, "small", rows["small"])
-
 
 # --- the obvious computation -------------------------------------------------------------------------------------------
 
@@ -270,11 +250,11 @@ def test_scores_say_what_was_measured_and_how(measured: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 100])
 def test_the_batch_size_changes_nothing_but_rounding(
-    make_job: MakeJob, measured: Path, learned: dict[str, Path], rows: dict[str, Path], batch: int
+    make_job: MakeJob, measured: Path, learned: dict[str, Path], domains: dict[str, Path], batch: int
 ) -> None:
     others = {name: measured.parent / name for name in ("reference", "start")}
     config = {**CONFIG, "execution": {"batch_size": batch, "device": "cpu"}}
-    found = done(make_job("evaluate", config, {"model": learned["model"], "small": rows["small"], **others}))
+    found = done(make_job("evaluate", config, {"model": learned["model"], "small": domains["small"], **others}))
     assert (found / "outputs.jsonl").read_bytes() == (measured / "outputs.jsonl").read_bytes()
     pairs = [read_rows(folder / "items.jsonl") for folder in (found, measured)]
     assert [row["value"] for row in pairs[0]] == pytest.approx([row["value"] for row in pairs[1]], rel=1e-3, abs=1e-6)
@@ -282,14 +262,14 @@ def test_the_batch_size_changes_nothing_but_rounding(
 
 
 def test_other_forms_are_chosen_by_name(
-    make_job: MakeJob, measured: Path, learned: dict[str, Path], rows: dict[str, Path]
+    make_job: MakeJob, measured: Path, learned: dict[str, Path], domains: dict[str, Path]
 ) -> None:
     obvious = Obvious(learned["model"])
     config = {
         **CONFIG, "metrics": ["retain_truth_ratio", "forget_truth_ratio", "extraction_strength", "exact_memorization"],
         "truth_ratio": "prob_mean", "nothing_extracted": "zero", "last_token": "dropped_if_end",
     }  # fmt: skip
-    found = done(make_job("evaluate", config, {"model": learned["model"], "small": rows["small"]}))
+    found = done(make_job("evaluate", config, {"model": learned["model"], "small": domains["small"]}))
     shares = [1 / (1 + ratio) for ratio in numbers(measured, "truth_ratio", "retain")]
     assert numbers(found, "truth_ratio", "retain") == pytest.approx(shares, rel=1e-4)
     assert scores(found)["metrics"]["retain_truth_ratio"]["value"] == pytest.approx(np.mean(shares), rel=1e-4)
@@ -299,9 +279,9 @@ def test_other_forms_are_chosen_by_name(
     assert numbers(found, "extraction_strength", "forget") == pytest.approx(expected)
 
 
-def test_the_same_job_writes_the_same_bytes(make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path]) -> None:
+def test_the_same_job_writes_the_same_bytes(make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path]) -> None:
     config = {**CONFIG, "metrics": ["forget_prob", "forget_rouge", "mia_recall"]}
-    found = [done(make_job(name, config, {"model": learned["model"], "small": rows["small"]})) for name in ("a", "b")]
+    found = [done(make_job(name, config, {"model": learned["model"], "small": domains["small"]})) for name in ("a", "b")]
     for file in ("scores.json", "items.jsonl", "outputs.jsonl"):
         assert (found[0] / file).read_bytes() == (found[1] / file).read_bytes()
 
@@ -317,8 +297,8 @@ def test_a_row_that_stands_twice_counts_twice(make_job: MakeJob, learned: dict[s
 # --- MUSE --------------------------------------------------------------------------------------------------------------
 
 
-def test_muse_is_measured_on_its_own_sets(make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path]) -> None:
-    folder = compared(make_job, learned, MUSE, "news", rows["news"])
+def test_muse_is_measured_on_its_own_sets(make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path]) -> None:
+    folder = compared(make_job, learned, MUSE, "news", domains["news"])
     obvious, sets, value = Obvious(learned["model"]), muse(), scores(folder)["metrics"]
     for split in ("forget_knowmem", "retain_knowmem"):
         shown = "".join(f"Question: {row['prompt']}\nAnswer: {row['answer']}\n\n" for row in sets[f"{split}_icl"])

@@ -23,33 +23,12 @@ from tests.runtime.forgetting import (
     CONFIG,
     MUSE,
     MakeJob,
-    compared,
     done,
     identified,
-    make_models,
-    maker,
     numbers,
     scores,
-    write_domains,
     write_sets,
 )
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return make_models(tmp_path_factory.mktemp("learned"))
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_domains(tmp_path_factory.mktemp("rows"))
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, learned: dict[str, Path], rows: dict[str, Path]) -> Path:
-    """The job on TOFU's sets; beside its folder those of the reference and of the start."""
-    return compared(maker(tmp_path_factory.mktemp("measured")), learned, CONFIG, "small", rows["small"])
-
 
 # --- fluency -----------------------------------------------------------------------------------------------------------
 
@@ -77,11 +56,11 @@ def fluent(classifier: Path, **change: Any) -> dict[str, Any]:
 
 
 def test_fluency_is_the_classs_probability_of_what_was_generated(
-    make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path], classifier: Path
+    make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path], classifier: Path
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    inputs = {"model": learned["model"], "small": rows["small"]}
+    inputs = {"model": learned["model"], "small": domains["small"]}
     found = done(make_job("evaluate", fluent(classifier), inputs))
     model, tokenizer = AutoModelForSequenceClassification.from_pretrained(classifier), load_tokenizer(classifier)
     expected = []
@@ -94,9 +73,9 @@ def test_fluency_is_the_classs_probability_of_what_was_generated(
 
 
 def test_a_classifier_that_is_not_there_or_lacks_the_class_is_told(
-    make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path], classifier: Path, tmp_path: Path
+    make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path], classifier: Path, tmp_path: Path
 ) -> None:
-    inputs = {"model": learned["model"], "small": rows["small"]}
+    inputs = {"model": learned["model"], "small": domains["small"]}
     with pytest.raises(JobError, match="has no class 7; it has 2"):
         evaluate.run(make_job("a", fluent(classifier, **{"class": 7}), inputs))
     with pytest.raises(JobError, match="fluency: cannot load the classifier"):
@@ -107,7 +86,7 @@ def test_a_classifier_that_is_not_there_or_lacks_the_class_is_told(
 
 
 def test_a_model_that_diverged_has_null_for_what_cannot_be_told(
-    make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path], tmp_path: Path
+    make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path], tmp_path: Path
 ) -> None:
     model, tokenizer = load_model(learned["model"], torch.device("cpu")), load_tokenizer(learned["model"])
     with torch.no_grad():
@@ -115,7 +94,7 @@ def test_a_model_that_diverged_has_null_for_what_cannot_be_told(
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
     config = {**CONFIG, "metrics": ["forget_prob", "forget_truth_ratio", "mia_loss"]}
-    found = done(make_job("evaluate", config, {"model": tmp_path / "broken", "small": rows["small"]}))
+    found = done(make_job("evaluate", config, {"model": tmp_path / "broken", "small": domains["small"]}))
     for name, many in (("forget_prob", 4), ("mia_loss", 8)):
         score = scores(found)["metrics"][name]
         assert score["value"] is None
@@ -143,7 +122,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("change", "said"), MISTAKES)
 def test_what_cannot_be_measured_is_one_clear_message(
-    make_job: MakeJob, learned: dict[str, Path], rows: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str
+    make_job: MakeJob, learned: dict[str, Path], domains: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     if "cuda" in str(change) and torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -153,7 +132,7 @@ def test_what_cannot_be_measured_is_one_clear_message(
         config = json.loads((model / "config.json").read_text())
         (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 60}))
     with pytest.raises(JobError, match=said):
-        evaluate.run(make_job("evaluate", {**CONFIG, **change}, {"model": model, "small": rows["small"]}))
+        evaluate.run(make_job("evaluate", {**CONFIG, **change}, {"model": model, "small": domains["small"]}))
 
 
 @pytest.mark.parametrize(
@@ -188,22 +167,22 @@ def test_a_set_without_rows_is_told(make_job: MakeJob, learned: dict[str, Path],
     ],
 )
 def test_scores_of_another_measurement_are_refused(
-    make_job: MakeJob, measured: Path, learned: dict[str, Path], rows: dict[str, Path], tmp_path: Path,
+    make_job: MakeJob, measured: Path, learned: dict[str, Path], domains: dict[str, Path], tmp_path: Path,
     change: dict[str, Any], said: str,
 ) -> None:  # fmt: skip
     place = shutil.copytree(measured.parent / "reference", tmp_path / "other")
     (place / "scores.json").write_text(json.dumps({**scores(place), **change}))
-    inputs = {"model": learned["model"], "small": rows["small"], "reference": place, "start": measured.parent / "start"}
+    inputs = {"model": learned["model"], "small": domains["small"], "reference": place, "start": measured.parent / "start"}
     with pytest.raises(JobError, match=said):
         evaluate.run(make_job("evaluate", CONFIG, inputs))
 
 
 def test_scores_of_other_rows_are_refused(
-    make_job: MakeJob, measured: Path, learned: dict[str, Path], rows: dict[str, Path], tmp_path: Path
+    make_job: MakeJob, measured: Path, learned: dict[str, Path], domains: dict[str, Path], tmp_path: Path
 ) -> None:
     place = shutil.copytree(measured.parent / "reference", tmp_path / "other")
     write_rows(place / "items.jsonl", read_rows(place / "items.jsonl")[1:])
-    inputs = {"model": learned["model"], "small": rows["small"], "reference": place, "start": measured.parent / "start"}
+    inputs = {"model": learned["model"], "small": domains["small"], "reference": place, "start": measured.parent / "start"}
     with pytest.raises(JobError, match=r"have 3 numbers 'truth_ratio' of forget, here are 4 rows"):
         evaluate.run(make_job("evaluate", CONFIG, inputs))
 

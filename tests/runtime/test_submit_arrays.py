@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.simulate import cluster as simulated
-from tests.runtime.submitting import Cluster, make_tools
+from tests.runtime.submitting import Cluster
 from tests.tree import Tree
 
 LETTERS = "abcd"
@@ -23,7 +22,7 @@ def make(folder: Path, switches: str = "at_once=2") -> Cluster:
     tree.add("report/toy", ended=[*scored, "train/b"])
     tree.array("train", dict(enumerate(trained)))
     tree.array("evaluate", dict(enumerate(scored)))
-    return Cluster(tree.close(switches), simulated.Cluster.make(folder / "slurm").folder, make_tools(folder))
+    return Cluster.of(tree.close(switches), folder)
 
 
 @pytest.fixture
@@ -31,24 +30,18 @@ def cluster(tmp_path: Path) -> Cluster:
     return make(tmp_path)
 
 
-def sent(cluster: Cluster) -> list[dict[str, str]]:
-    """The options of each sbatch, by name."""
-    calls = cluster.calls("sbatch")
-    return [dict(word.removeprefix("--").partition("=")[::2] for word in call[1:] if word.startswith("--")) for call in calls]
-
-
 def test_each_stage_is_one_sbatch(cluster: Cluster) -> None:
     result = cluster.submit()
     assert result.returncode == 0, result.stderr
     assert "11 jobs submitted, 0 already queued or running, 0 done, of 11" in result.stderr
-    options = sent(cluster)
+    options = cluster.all_sent()
     assert [item.get("array", "") for item in options] == ["", "0-3%2", "0-3%2", "", ""]
     assert options[1]["output"].endswith("-%A_%a.out")
 
 
 def test_an_element_waits_for_the_one_with_its_index_and_a_collector_for_whole_arrays(cluster: Cluster) -> None:
     cluster.submit()
-    dependencies = [item.get("dependency", "") for item in sent(cluster)]
+    dependencies = [item.get("dependency", "") for item in cluster.all_sent()]
     assert dependencies == ["", "afterok:1", "aftercorr:2,afterok:1", "afterok:2", "afterany:3:2_1"]
 
 
@@ -79,7 +72,7 @@ def test_what_failed_goes_in_again_as_a_sparse_array_and_what_waits_gets_it(clus
         cluster.end(f"train/{letter}", "FAILED")
     result = cluster.submit()
     assert "2 jobs submitted, 8 already queued or running, 1 done, of 11" in result.stderr
-    assert sent(cluster)[-1]["array"] == "1,3%2"
+    assert cluster.all_sent()[-1]["array"] == "1,3%2"
     assert cluster.calls("scontrol", "update") == [
         ["scontrol", "update", "jobid=3_1", "dependency=afterok:6_1"],
         ["scontrol", "update", "jobid=3_3", "dependency=afterok:6_3"],
@@ -95,7 +88,7 @@ def test_elements_whose_parents_differ_go_in_apart(cluster: Cluster) -> None:
     for job in ("fetch/base", "train/a", "train/c"):
         cluster.finish(job)
     cluster.submit()
-    assert [(item.get("array"), item.get("dependency")) for item in sent(cluster)[:3]] == [
+    assert [(item.get("array"), item.get("dependency")) for item in cluster.all_sent()[:3]] == [
         ("1,3%2", None), ("0,2%2", None), ("1,3%2", "aftercorr:1"),
     ]  # fmt: skip
 
@@ -120,7 +113,7 @@ def test_the_bound_on_the_queue_cuts_an_array(tmp_path: Path) -> None:
     cluster = make(tmp_path, "at_once=2; most_submitted=3")
     result = cluster.submit()
     assert result.returncode == 4
-    assert sent(cluster)[-1]["array"] == "0-1%2"
+    assert cluster.all_sent()[-1]["array"] == "0-1%2"
     assert "8 jobs are left" in result.stderr
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.simulate import cluster as simulated
-from tests.runtime.submitting import Cluster, make_tools
+from tests.runtime.submitting import Cluster
 from tests.tree import Tree
 
 SOON = {"LETHE_RETRY_SECONDS": "0"}
@@ -21,27 +20,12 @@ def make(folder: Path, switches: str = "") -> Cluster:
         tree.add(f"train/{letter}", after=[f"prepare/{letter}"])
         tree.add(f"evaluate/{letter}", after=[f"train/{letter}"])
     tree.add("report/toy", ended=["evaluate/a", "evaluate/b"])
-    return Cluster(tree.close(switches), simulated.Cluster.make(folder / "slurm").folder, make_tools(folder))
+    return Cluster.of(tree.close(switches), folder)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     return make(tmp_path)
-
-
-def work_off(cluster: Cluster, *failing: str) -> None:
-    """Let everything run that can, until nothing can; jobs named here fail."""
-    while True:
-        slurm = cluster.slurm
-        ready = slurm.queue.ready()
-        for job in ready:
-            name = "/".join(Path(job.script).with_suffix("").parts[-2:])
-            if name not in failing and name in cluster.tree.jobs:
-                cluster.finish(name)
-            slurm.queue.end(job.id, "FAILED" if name in failing else "COMPLETED", "None")
-        slurm.save()
-        if not ready:
-            return
 
 
 # ---- bounds -------------------------------------------------------------------------------------------------------------
@@ -65,7 +49,7 @@ def test_what_the_user_has_in_the_queue_counts_against_the_clusters_bound(tmp_pa
     assert result.returncode == 4
     assert "0 jobs submitted, 3 already queued or running" in result.stderr
     assert "4 jobs are left: this cluster lets you have 3 in the queue, and that is full" in result.stderr
-    work_off(cluster)
+    cluster.work_off()
     assert "3 jobs submitted, 0 already queued or running, 3 done, of 7" in cluster.submit().stderr
 
 
@@ -123,7 +107,7 @@ def test_fed_to_the_end_every_job_is_submitted_once(tmp_path: Path) -> None:
     cluster = make(tmp_path, "most_submitted=3")
     for _ in range(7):
         code = cluster.submit("--yes", "--feed", "--only-new").returncode
-        work_off(cluster)
+        cluster.work_off()
         if code == 0:
             break
     names = [job.name for job in cluster.queued() if job.name != "toy.feed"]
@@ -132,7 +116,7 @@ def test_fed_to_the_end_every_job_is_submitted_once(tmp_path: Path) -> None:
 
 def test_what_failed_is_left_alone_with_what_needs_it_and_the_report_comes_all_the_same(cluster: Cluster) -> None:
     cluster.submit("--max-jobs=4")
-    work_off(cluster, "prepare/b", "train/a")
+    cluster.work_off("prepare/b", "train/a")
     result = cluster.submit("--only-new")
     assert result.returncode == 0
     assert "submit: 2 failed before and were left alone, with 3 that need them" in result.stderr

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.simulate import cluster as simulated
 from runtime.simulate.slurm import Job
-from tests.runtime.submitting import Cluster, make_tools
+from tests.runtime.submitting import Cluster, name_of, options_of
 from tests.tree import Tree
 
 CANARY = ["train/tiny", "report/toy-canary"]
@@ -31,7 +30,7 @@ def make(folder: Path, switches: str = "") -> Cluster:
     tree.lines.insert(0, "gate toy-canary")
     shutil.copytree(canary.close(switches).generated, tree.root / "generated/toy-canary")
     tree.jobs.update(canary.jobs)
-    return Cluster(tree.close(switches), simulated.Cluster.make(folder / "slurm").folder, make_tools(folder))
+    return Cluster.of(tree.close(switches), folder)
 
 
 @pytest.fixture
@@ -44,15 +43,10 @@ def queued(cluster: Cluster, study: str) -> dict[str, Job]:
     return {name_of(job): job for job in cluster.queued() if job.name.startswith(f"{study}.")}
 
 
-def name_of(job: Job) -> str:
-    return "/".join(Path(job.script).with_suffix("").parts[-2:])
-
-
 def asked(cluster: Cluster) -> dict[str, str]:
     """What each sbatch was told to wait for, by the stem of its script."""
     calls = cluster.calls("sbatch")
-    waits = [[word.partition("=")[2] for word in call if word.startswith("--dependency=")] for call in calls]
-    return {Path(call[-1]).stem.partition("-")[0]: "".join(wait) for call, wait in zip(calls, waits, strict=True)}
+    return {Path(call[-1]).stem.partition("-")[0]: options_of(call).get("dependency", "") for call in calls}
 
 
 def test_single_jobs_and_arrays_that_could_start_wait_for_the_gates_report(cluster: Cluster) -> None:
@@ -77,9 +71,7 @@ def test_a_second_run_adopts_both(cluster: Cluster) -> None:
 
 def test_an_element_of_an_array_gets_the_gate_that_goes_in_again(cluster: Cluster) -> None:
     cluster.submit()
-    slurm = cluster.slurm
-    slurm.queue.end(queued(cluster, "toy-canary")["report/toy-canary"].id, "FAILED", "NonZeroExitCode")
-    slurm.save()
+    cluster.end(queued(cluster, "toy-canary")["report/toy-canary"].id, "FAILED")
     assert cluster.submit().returncode == 0
     again = queued(cluster, "toy-canary")["report/toy-canary"].id
     waiting = [job for job in cluster.queued() if job.name.startswith("toy.train") and job.state == "PENDING"]
@@ -109,10 +101,8 @@ def test_the_canarys_jobs_count_toward_the_bound(cluster: Cluster, most: str, se
 
 def test_a_canary_that_failed_is_left_alone_with_all_that_waits_for_it(cluster: Cluster) -> None:
     cluster.submit("--max-jobs", "2")
-    slurm = cluster.slurm
     for job in queued(cluster, "toy-canary").values():
-        slurm.queue.end(job.id, "FAILED", "NonZeroExitCode")
-    slurm.save()
+        cluster.end(job.id, "FAILED")
     result = cluster.submit("--only-new")
     assert result.returncode == 1 and queued(cluster, "toy") == {}
     assert "toy-canary was submitted before and failed, and --only-new leaves it alone" in result.stderr
@@ -145,19 +135,8 @@ def test_fed_through_a_small_queue_the_canary_goes_first_and_every_job_once(tmp_
     assert queued(cluster, "toy")["toy/feed"].waits == {feeder: "afterany"}
     assert "goes on by itself when there is room." in result.stderr
     for _ in [*CANARY, *STUDY]:
-        work_off(cluster)
+        cluster.work_off()
         if cluster.submit("--yes", "--feed", "--only-new").returncode == 0:
             break
-    work_off(cluster)
+    cluster.work_off()
     assert [name for job in cluster.queued() if not (name := name_of(job)).endswith("/feed")] == [*CANARY, *STUDY]
-
-
-def work_off(cluster: Cluster) -> None:
-    """Let everything run that can, until nothing can."""
-    while ready := cluster.slurm.queue.ready():
-        slurm = cluster.slurm
-        for job in ready:
-            if name_of(job) in cluster.tree.jobs:
-                cluster.finish(name_of(job))
-            slurm.queue.end(job.id, "COMPLETED", "None")
-        slurm.save()

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.simulate import cluster as simulated
 from tests.runtime.asked import answer, ask, calls, note, queue
-from tests.runtime.submitting import Cluster, make_tools
+from tests.runtime.submitting import Cluster
 from tests.tree import Tree
 
 LINKS = ["train/x+1", "train/x+2", "train/x"]
@@ -21,7 +20,7 @@ def make(folder: Path, executor: str = "slurm") -> Cluster:
     tree.add("prepare/a")
     tree.add("train/x", after=["prepare/a"], links=3)
     tree.add("evaluate/x", after=["train/x"])
-    return Cluster(tree.close(), simulated.Cluster.make(folder / "slurm").folder, make_tools(folder))
+    return Cluster.of(tree.close(), folder)
 
 
 @pytest.fixture
@@ -29,29 +28,17 @@ def cluster(tmp_path: Path) -> Cluster:
     return make(tmp_path)
 
 
-def end(cluster: Cluster, number: int, state: str) -> None:
-    """Let the job of that id end so."""
-    slurm = cluster.slurm
-    slurm.queue.end(number, state, "None" if state == "COMPLETED" else "NonZeroExitCode")
-    slurm.save()
-
-
-def sent(cluster: Cluster) -> list[dict[str, str]]:
-    calls = cluster.calls("sbatch")
-    return [dict(word.removeprefix("--").partition("=")[::2] for word in call[1:] if word.startswith("--")) for call in calls]
-
-
 def test_each_link_waits_for_the_end_of_the_one_before_and_who_needs_the_job_for_the_last(cluster: Cluster) -> None:
     result = cluster.submit()
     assert result.returncode == 0, result.stderr
     assert "5 jobs submitted, 0 already queued or running, 0 done, of 5" in result.stderr
-    dependencies = [item.get("dependency", "") for item in sent(cluster)]
+    dependencies = [item.get("dependency", "") for item in cluster.all_sent()]
     assert dependencies == ["", "afterok:1", "afterok:1,afterany:2", "afterok:1,afterany:3", "afterok:4"]
 
 
 def test_a_link_is_told_which_it_is_and_has_a_name_and_a_log_of_its_own(cluster: Cluster) -> None:
     cluster.submit()
-    links = sent(cluster)[1:4]
+    links = cluster.all_sent()[1:4]
     assert [item["export"].rpartition(",")[2] for item in links] == [f"LETHE_LINK={number}/3" for number in (1, 2, 3)]
     name = cluster.tree.name("train/x")
     assert [item["job-name"] for item in links] == [f"{name}.1", f"{name}.2", name]
@@ -60,33 +47,33 @@ def test_a_link_is_told_which_it_is_and_has_a_name_and_a_log_of_its_own(cluster:
 
 def test_what_a_link_left_is_the_next_one_s(cluster: Cluster) -> None:
     cluster.submit()
-    end(cluster, 1, "COMPLETED")
+    cluster.end(1, "COMPLETED")
     cluster.finish("prepare/a")
-    end(cluster, 2, "FAILED")  # its time was up
+    cluster.end(2, "FAILED")  # its time was up
     again = cluster.submit()
     assert again.returncode == 0, again.stderr
     assert "0 jobs submitted, 3 already queued or running, 2 done, of 5" in again.stderr
-    assert len(sent(cluster)) == 5
+    assert len(cluster.all_sent()) == 5
 
 
 def test_where_none_is_left_all_go_in_again(cluster: Cluster) -> None:
     cluster.submit()
-    end(cluster, 1, "COMPLETED")
+    cluster.end(1, "COMPLETED")
     cluster.finish("prepare/a")
     for number in (2, 3, 4):
-        end(cluster, number, "FAILED")
+        cluster.end(number, "FAILED")
     again = cluster.submit()
     assert "3 jobs submitted, 1 already queued or running, 1 done, of 5" in again.stderr
-    assert [item.get("dependency", "") for item in sent(cluster)[5:]] == ["", "afterany:6", "afterany:7"]
+    assert [item.get("dependency", "") for item in cluster.all_sent()[5:]] == ["", "afterany:6", "afterany:7"]
     assert cluster.calls("scontrol", "update")[0][2:] == ["jobid=5", "dependency=afterok:8"]
 
 
 def test_what_feeds_itself_leaves_no_link_behind(cluster: Cluster) -> None:
     """An ended link before one that waits is no failure, which `--only-new` would leave alone with all that needs it."""
     cluster.submit("--max-jobs", "4")
-    end(cluster, 1, "COMPLETED")
+    cluster.end(1, "COMPLETED")
     cluster.finish("prepare/a")
-    end(cluster, 2, "FAILED")
+    cluster.end(2, "FAILED")
     result = cluster.submit("--only-new")
     assert result.returncode == 0, result.stderr
     assert "1 jobs submitted, 2 already queued or running" in result.stderr
