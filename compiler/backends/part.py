@@ -48,13 +48,25 @@ class CrossFieldRule(Strict):
     source: str = Field(min_length=1)
 
 
+class Decisive(Strict):
+    """An execution value that decides the result where `when`, an expression over `settings` and `execution`, holds.
+
+    `source` is where the code is that makes it so.
+    """
+
+    value: Name
+    when: str = "true"
+    source: str = Field(min_length=1)
+
+
 class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
     `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only,
     and `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once. `needs` are
     packages, with their versions, that its environment must have, `part_needs` those that only some parts need there, and
-    `capabilities` what its parts must be able to do there.
+    `capabilities` what its parts must be able to do there. `decisive` are the execution values that are part of the fingerprint
+    all the same.
     """
 
     about: str
@@ -65,6 +77,7 @@ class BackendFile(Strict):
     dataset_format: str = "jsonl"
     steps_an_epoch: dict[Name, str] = Field(default_factory=dict)
     rules: dict[Name, list[CrossFieldRule]] = Field(default_factory=dict)
+    decisive: dict[Name, list[Decisive]] = Field(default_factory=dict)
     needs: Needs = Field(default_factory=dict)
     part_needs: dict[Name, Needs] = Field(default_factory=dict)
     capabilities: dict[Name, list[Ask]] = Field(default_factory=dict)
@@ -90,6 +103,7 @@ class Part:
     more: Mapping[str, Template] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[Ask, ...] = ()
+    decisive: tuple[Decisive, ...] = ()
 
     def takes(self, group: str) -> frozenset[str]:
         """The names that the schema knows in `settings` or `execution`."""
@@ -159,6 +173,14 @@ class Part:
         given = overlay(settings, execution)
         return laid_over(said, placed(given, self.options.at)) if self.options and given else said
 
+    def decisive_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> Any:
+        """The config as the fingerprint sees it: with every execution value blank but those that decide the result."""
+        values = {"settings": settings, "execution": execution}
+        kept = {one.value for one in self.decisive if holds(one.when, values)}
+        return self.config_of(
+            settings, {name: execution.get(name) if name in kept else None for name in self.takes("execution")}
+        )
+
     def render_config(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
         """The config file's text, without a word on where its values come from."""
         return told(self.lay_out(settings, execution), lambda setting: "")
@@ -226,7 +248,7 @@ def _part(backend: str, what: str) -> Part | None:
         config=_template(backend, folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(backend, folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
         options=options, more=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
-        capabilities=tuple(about.capabilities.get(what, ())),
+        capabilities=tuple(about.capabilities.get(what, ())), decisive=tuple(about.decisive.get(what, ())),
     )  # fmt: skip
 
 

@@ -65,7 +65,8 @@ def compare_jobs(old: Job, new: Job, renamed: Mapping[str, str]) -> Comparison:
         own = [("fingerprint", old.fingerprint[:SHORT], new.fingerprint[:SHORT])]
     found = [Difference(*triple, INVALIDATES if invalid else COSMETIC) for triple in own]
     found += [Difference(*triple, COSMETIC) for triple in edges.moved]
-    found += [Difference(*triple, EXECUTION) for triple in _of(old, new, _RUN)]
+    told = {field for field, *_ in own}  # an execution value that decides the result stands in the config
+    found += [Difference(*triple, EXECUTION) for triple in _of(old, new, _RUN) if f"config.{triple[0]}" not in told]
     found += [Difference(*triple, EXECUTION) for triple in _required(old, new)]
     if not found and not invalid and old.id == new.id:
         found = [Difference(*triple, COSMETIC) for triple in _of(old, new, _REST)]

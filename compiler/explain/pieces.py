@@ -203,9 +203,9 @@ def _item(scene: Scene, section: str, number: int, index: int) -> Piece:
 
 
 def _with_config(job: Job, like: Job) -> Job:
-    """The job with the config that its settings come to in the backend of `like`, every execution value blank."""
+    """The job with the config that it comes to in the backend of `like`, as the fingerprint sees it."""
     part = backends.part(like.backend, like.what, Position(job.id))
-    return replace(job, config=part.config_of(job.settings, dict.fromkeys(part.takes("execution"))))
+    return replace(job, config=part.decisive_config(job.settings, job.execution))
 
 
 # ---- data, and back -------------------------------------------------------------------------------------------------

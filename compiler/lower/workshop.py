@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Examined:
-    """Settings and execution that are right, and their config as the fingerprint sees it: with every execution value blank.
+    """Settings and execution that are right, and their config as the fingerprint sees it (`Part.decisive_config`).
 
     `decisive` is that config as a part of the fingerprint.
     """
@@ -166,8 +166,7 @@ class Workshop:
             self.wrong += wrong
             if wrong:
                 return None
-            blank = dict.fromkeys(part.takes("execution"))
-            config = part.config_of(settings.data, blank)
+            config = part.decisive_config(settings.data, execution.data)
             config = settings.data if canonical_json(config) == key[2] else config  # a large one is there once
             found = self._examined[key] = Examined(settings.data, execution.data, config, decisive(config))
         return found

@@ -23,7 +23,7 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
 
 
 def decisive(config: Any) -> str:
-    """A parsed config, rendered with every execution value blank, as one text.
+    """A parsed config, rendered with every execution value blank that does not decide the result, as one text.
 
     Numbers are compared as numbers (3 is 3.0), mappings without regard to order.
     """

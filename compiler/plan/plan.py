@@ -35,10 +35,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One node of the plan. `settings` decide its result; `execution` and `resources` only how it runs.
+    """One node of the plan. `settings` decide its result; `execution` and `resources` how it runs.
 
-    `config` is its config as the fingerprint sees it: with every execution value blank. `provenance` names the layer that set
-    each setting. `environment` is the cluster's, and `lock` the hash of what is installed in it, None where no catalog says.
+    `config` is its config as the fingerprint sees it: with every execution value blank, but for those that its backend says
+    decide the result. `provenance` names the layer that set each setting. `environment` is the cluster's, and `lock` the hash
+    of what is installed in it, None where no catalog says.
     `after` names jobs that must have succeeded before, though nothing is read from them; no part of the fingerprint. `cost`
     says what the job takes: GPU-hours at its time limit, bytes of checkpoints, and for a training rows, steps, tokens and
     hours, None where they are not known.

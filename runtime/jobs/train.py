@@ -117,7 +117,8 @@ def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int])
     if state.global_step < state.max_steps:
         done, total = state.global_step, state.max_steps
         withdrawn = watch.stop_asked == WITHDRAWN
-        message = f"stopped at step {done} of {total}; run the job again to go on from there"
+        word = "withdrawn" if withdrawn else "stopped"
+        message = f"{word} at step {done} of {total}; run the job again to go on from there"
         raise EndedEarly(message, done, total, withdrawn=withdrawn)
 
 

@@ -2,6 +2,7 @@
 
 `args` holds fields of TRL's config class by their own names. What follows from the machine rather than from the science
 (`execution`: micro-batch, devices, logging, checkpoints) stands beside them and may be null, which means this runtime's choice.
+Which of it decides a result all the same, `decisive` in the backends' backend.yaml says.
 """
 
 from __future__ import annotations

@@ -113,6 +113,20 @@ def test_how_a_job_is_run_invalidates_nothing(edit: tuple[str, str, str], change
     assert compiled.lethe("diff", "specs/toy.yaml", "--exit-code").code == 2
 
 
+def test_how_a_job_is_run_invalidates_what_it_decides(compiled: Project) -> None:
+    """TRL's bnpo averages within a micro-batch; the same edit leaves the other trainings as they are."""
+    compiled.edit(RECIPES, "loss_type: dapo", "loss_type: bnpo")
+    before = compiled.compile()
+    compiled.edit(RECIPES, "micro_batch_size: 1", "micro_batch_size: 2")
+    effects = {change["field"]: (change["effect"], set(change["jobs"])) for change in compiled.diff()["changes"]}
+    sampled = {job["id"] for job in before["jobs"] if job["what"] == "grpo"}
+    trained = {job["id"] for job in before["jobs"] if job["what"] == "sft"}
+    assert effects == {
+        "config.execution.micro_batch_size": ("invalidates results", sampled),
+        "execution.micro_batch_size": ("execution only", trained),
+    }
+
+
 def test_comments_and_spelling_of_numbers_are_no_change(compiled: Project) -> None:
     compiled.edit("toy.yaml", "lr: 5e-4", "lr: 0.00050  # gentle")
     compiled.edit(RECIPES, "clip_high: 0.2", "clip_high: 2.0e-1")

@@ -25,16 +25,18 @@ ARGS: Values = {"learning_rate": 5e-3, "lr_scheduler_type": "constant", "max_ste
 
 @dataclass(frozen=True)
 class Interrupted(Job):
-    """A job whose process is told to stop after its second step, as Slurm tells it before a time limit."""
+    """A job whose process is told to stop after its second step, by SIGUSR1 as Slurm tells it before a time limit."""
+
+    told: signal.Signals = signal.SIGUSR1
 
     def progress(self, done: int, total: int, **facts: float | str) -> None:
         if done == 2:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), self.told)
 
 
-def interrupted(job: Job) -> Job:
+def interrupted(job: Job, told: signal.Signals = signal.SIGUSR1) -> Job:
     """The same job, told to stop after its second step."""
-    return Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out)
+    return Interrupted(job.id, job.kind, job.study, job.fingerprint, None, job.config, job.inputs, job.out, told=told)
 
 
 def untrained(folder: Path, *, hidden: int = 32, seed: int = 0, spread: float = 1.0) -> Path:

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.math.275230d2
+#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.math.9e677456
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.math-275230d2764c"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.math-9e67745629a0"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_code_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_code_base_micro.math.yaml"
 

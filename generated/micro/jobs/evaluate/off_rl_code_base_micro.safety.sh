@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.safety.5706d7da
+#SBATCH --job-name=micro.evaluate.off_rl_code_base_micro.safety.e1bd8343
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.safety-5706d7da0a59"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_base_micro.safety-e1bd8343973b"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_code_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_code_base_micro.safety.yaml"
 

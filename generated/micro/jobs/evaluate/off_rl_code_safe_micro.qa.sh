@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_code_safe_micro.qa.9e7c9a48
+#SBATCH --job-name=micro.evaluate.off_rl_code_safe_micro.qa.b24ca34e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_micro.qa-9e7c9a485d9e"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_code_safe_micro.qa-b24ca34e8c26"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_code_safe_micro.qa.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_code_safe_micro.qa.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_math_base_micro.safety.eb9dd5cd
+#SBATCH --job-name=micro.evaluate.off_rl_math_base_micro.safety.173e8f7e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_micro.safety-eb9dd5cd70ef"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_micro.safety-173e8f7e7097"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_math_base_micro.safety.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_math_base_micro.safety.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_math_safe_micro.math.615b568b
+#SBATCH --job-name=micro.evaluate.off_rl_math_safe_micro.math.2331754e
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_micro.math-615b568bd754"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_safe_micro.math-2331754e1388"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_math_safe_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_math_safe_micro.math.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_qa_base_micro.code.a3406495
+#SBATCH --job-name=micro.evaluate.off_rl_qa_base_micro.code.c485f78f
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_micro.code-a3406495dbab"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_micro.code-c485f78f5b11"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_qa_base_micro.code.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_qa_base_micro.code.yaml"
 

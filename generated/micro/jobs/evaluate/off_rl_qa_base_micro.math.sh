@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_qa_base_micro.math.e8d9d1e7
+#SBATCH --job-name=micro.evaluate.off_rl_qa_base_micro.math.4f4fb610
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_micro.math-e8d9d1e7682f"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_base_micro.math-4f4fb610b2d3"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_qa_base_micro.math.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_qa_base_micro.math.yaml"
 

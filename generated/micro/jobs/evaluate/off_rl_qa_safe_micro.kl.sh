@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.evaluate.off_rl_qa_safe_micro.kl.2e760004
+#SBATCH --job-name=micro.evaluate.off_rl_qa_safe_micro.kl.0ed29721
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_micro.kl-2e7600042c28"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_qa_safe_micro.kl-0ed2972168c4"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/evaluate/off_rl_qa_safe_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/evaluate/off_rl_qa_safe_micro.kl.yaml"
 

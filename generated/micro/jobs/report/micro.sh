@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.report.micro.37575874
+#SBATCH --job-name=micro.report.micro.43e8f195
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/report/micro-37575874874d"
+export LETHE_OUT="$LETHE_STORE/report/micro-43e8f195b495"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/report/micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/report/micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.off_rl_code_base_micro.b1ff099c
+#SBATCH --job-name=micro.train.off_rl_code_base_micro.adbcc747
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_code_base_micro-b1ff099c3d62"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_code_base_micro-adbcc747a4d4"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/off_rl_code_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/off_rl_code_base_micro.yaml"
 

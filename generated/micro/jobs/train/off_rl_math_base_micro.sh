@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.off_rl_math_base_micro.23d80e5e
+#SBATCH --job-name=micro.train.off_rl_math_base_micro.e4acd575
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_math_base_micro-23d80e5e8927"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_math_base_micro-e4acd575a622"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/off_rl_math_base_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/off_rl_math_base_micro.yaml"
 

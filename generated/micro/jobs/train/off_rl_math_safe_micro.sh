@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.off_rl_math_safe_micro.e5ac8a15
+#SBATCH --job-name=micro.train.off_rl_math_safe_micro.ade9fa4b
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_math_safe_micro-e5ac8a15bb19"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_math_safe_micro-ade9fa4b2eb2"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/off_rl_math_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/off_rl_math_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro.train.off_rl_qa_safe_micro.3d58d2e1
+#SBATCH --job-name=micro.train.off_rl_qa_safe_micro.4595f489
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_micro-3d58d2e12d36"
+export LETHE_OUT="$LETHE_STORE/train/off_rl_qa_safe_micro-4595f489194d"
 export LETHE_CONTRACT="$PWD/generated/micro/jobs/train/off_rl_qa_safe_micro.json"
 export LETHE_CONFIG="$PWD/generated/micro/configs/train/off_rl_qa_safe_micro.yaml"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.evaluate.off_rl_math_base_micro.kl.6199925d
+#SBATCH --job-name=micro_first.evaluate.off_rl_math_base_micro.kl.80d69e1d
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_micro.kl-6199925d9472"
+export LETHE_OUT="$LETHE_STORE/evaluate/off_rl_math_base_micro.kl-80d69e1d9c12"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/evaluate/off_rl_math_base_micro.kl.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/evaluate/off_rl_math_base_micro.kl.yaml"
 

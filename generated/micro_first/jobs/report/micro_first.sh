@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=micro_first.report.micro_first.3cbbd0b6
+#SBATCH --job-name=micro_first.report.micro_first.18143831
 #SBATCH --time=1:00:00
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE="1"
 . ".venv/bin/activate"
 
 export LETHE_STORE=${LETHE_STORE:-"$LETHE_ROOT/store"}
-export LETHE_OUT="$LETHE_STORE/report/micro_first-3cbbd0b6d8df"
+export LETHE_OUT="$LETHE_STORE/report/micro_first-1814383133f1"
 export LETHE_CONTRACT="$PWD/generated/micro_first/jobs/report/micro_first.json"
 export LETHE_CONFIG="$PWD/generated/micro_first/configs/report/micro_first.yaml"
 
