@@ -1,7 +1,7 @@
 """Run untrusted programs outside the trainer's process, within limits on time, memory, files, sockets and processes.
 
-One runner process (`sandbox_runner.py`, plain `python -I -S`) takes a batch and forks a child for each run. Each child is
-tied down (`sandbox_confine.py`): a list of system calls (seccomp) that has no file to open or remove, no socket, no signal, no
+One runner process (`runner.py`, plain `python -I -S`) takes a batch and forks a child for each run. Each child is
+tied down (`confine.py`): a list of system calls (seccomp) that has no file to open or remove, no socket, no signal, no
 new process; CPU seconds and bytes of its own; nobody's rights where we are root; namespaces of its own, so no network, where
 the kernel grants them. docs/domains.md says what that holds off, and what not.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from runtime.errors import JobError
 
-RUNNER = Path(__file__).with_name("sandbox_runner.py")
+RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 30.0
 WALL_SECONDS = 6  # for each CPU second and run, from outside; the runner itself waits for five
 NEEDED = "calls"

@@ -47,7 +47,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 sys.path.append(os.path.dirname(__file__))  # noqa: PTH120 - pathlib would double the start-up time
-from sandbox_confine import leave_the_machine, tie_down  # type: ignore[import-not-found]
+from confine import leave_the_machine, tie_down  # type: ignore[import-not-found]
 
 sys.path.pop()
 
