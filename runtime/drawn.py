@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import Row
 from runtime.job import write_text
-from runtime.rows import Row
 from runtime.sampling import Sample
 
 SECONDS_BETWEEN_SYNCS = 1.0  # a killed process loses nothing of what it wrote, a machine that goes down this much

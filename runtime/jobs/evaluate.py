@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.data.rows import read_split, write_rows
 from runtime.divergence import measure
 from runtime.engines import Engine, check_engine, open_engine
 from runtime.errors import JobError
@@ -15,7 +16,6 @@ from runtime.graders import find_grader, grade_many
 from runtime.job import Job, write_json
 from runtime.models import hardware
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.rows import read_split, write_rows
 from runtime.sampling import Decoding, item_seed
 
 MODEL = "model"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from runtime.data.rows import read_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import train
 from runtime.models import load_model, load_tokenizer
-from runtime.rows import read_rows
 from runtime.sampling import item_seed
 from runtime.train.losses import pdu, rmu, sequences
 from runtime.train.unlearn.pairing import Draws, Pairs, Sets, Visits

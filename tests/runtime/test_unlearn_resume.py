@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.data.rows import read_rows
 from runtime.errors import EndedEarly, JobError
 from runtime.jobs import train
-from runtime.rows import read_rows
 from tests.runtime.test_resume import DOOMED
 from tests.runtime.toys import Values, interrupted, same, untrained, weights
 from tests.runtime.unlearning import ABOUT, config, unlearning_job

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import write_rows
 from runtime.job import Input, Job
-from runtime.rows import write_rows
 from tests.runtime.toys import WORDS, Rows, Values
 
 COMMON: Values = {

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
-from runtime.rows import Row
 
 OWN = ("domain", "grader")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
-from runtime.rows import Row
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.rows import Row, read_rows, write_rows
+from runtime.data.rows import Row, read_rows, write_rows
 
 JSONL = "data.jsonl"
 PARQUET = "train.parquet"
@@ -17,7 +17,7 @@ def write_dataset(folder: Path, rows: Sequence[Row], type_: str, format_: str, d
     if format_ == "jsonl":
         write_rows(folder / JSONL, rows)
         return
-    from runtime.parquet import write_verl  # pyarrow takes a second that jsonl need not pay
+    from runtime.data.parquet import write_verl  # pyarrow takes a second that jsonl need not pay
 
     write_verl(folder / PARQUET, rows, type_, domain)
 
@@ -26,6 +26,6 @@ def read_dataset(folder: Path) -> list[dict[str, Any]]:
     """The rows of a dataset in either format. Raises JobError where the folder holds neither."""
     if not (folder / PARQUET).is_file():
         return read_rows(folder / JSONL)
-    from runtime.parquet import read_verl
+    from runtime.data.parquet import read_verl
 
     return read_verl(folder / PARQUET)
