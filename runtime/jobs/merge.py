@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.adapters import merged
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
+from runtime.models.adapters import merged
 from runtime.steps import step_folder
 
 
