@@ -11,8 +11,6 @@ from typing import Any
 
 from runtime.benchmarks import alternates
 from runtime.data.rows import Row, read_split, write_rows
-from runtime.drawn import Drawn, open_ledger
-from runtime.engines import check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.graders.selftest import check_grader
@@ -20,6 +18,8 @@ from runtime.job import Job
 from runtime.models import load_tokenizer
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
 from runtime.sampling import Decoding, Sample, item_seed
+from runtime.sampling.drawn import Drawn, open_ledger
+from runtime.sampling.engines import check_engine, open_engine
 
 BATCH = 512
 LEDGER = "drawn.jsonl"

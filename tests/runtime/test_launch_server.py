@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from runtime import vllm
 from runtime.data.rows import read_rows, write_rows
 from runtime.domains import make_rows
 from runtime.errors import JobError
@@ -24,7 +23,7 @@ from runtime.jobs import evaluate, generate
 from runtime.launch.server import serving
 from runtime.models import load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.sampling import item_seed
+from runtime.sampling import item_seed, vllm
 from tests.tree import REPOSITORY
 
 MakeJob = Callable[..., Job]

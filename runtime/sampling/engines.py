@@ -58,7 +58,7 @@ def open_engine(job: Job, folder: Path) -> Iterator[Engine]:
         model = load_model(folder)
         yield Engine(tokenizer, str(model.dtype).removeprefix("torch."), lambda *asked: sample(model, tokenizer, *asked))
         return
-    from runtime import vllm
+    from runtime.sampling import vllm
 
     with vllm.serve(folder, job.config, job.out) as server:
         yield Engine(
