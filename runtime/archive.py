@@ -19,10 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import markers
 from runtime.errors import JobError
 from runtime.job import write_json, write_text
 from runtime.status.study import PlannedJob, Study
+from runtime.store import markers
 
 BLOCK = 1 << 20
 

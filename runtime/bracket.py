@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import attempts, lineage, markers, steps, twins
+from runtime import lineage
 from runtime.contract import Contract, guard, job_of, load
 from runtime.errors import BUG, CommandFailed, EndedEarly, JobError, named
 from runtime.job import Job
 from runtime.launch import child
 from runtime.manifest import manifest
+from runtime.store import attempts, markers, steps, twins
 
 # What an artifact's folder must hold: of each group, at least one of the patterns.
 CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -84,7 +85,7 @@ def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
 def begin(path: Path, *, marked: bool = False) -> bool:
     """Check the inputs of a job that another program does, and make its output folder; False where it is done already.
 
-    With `marked`, `finish` wants a mark that the program itself left (runtime/attempts.py).
+    With `marked`, `finish` wants a mark that the program itself left (runtime/store/attempts.py).
     """
     contract = _open(path)
     if _already_done(contract):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import attempts, markers
 from runtime.errors import InputError, JobError
 from runtime.job import Input, Job
+from runtime.store import attempts, markers
 
 VERSION = 1
 

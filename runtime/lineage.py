@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runtime import markers
 from runtime.job import Input
-from runtime.markers import Marker
+from runtime.store import markers
+from runtime.store.markers import Marker
 
 # Of each kind of job that tells something, the facts that travel.
 TRAVEL: Mapping[str, tuple[str, ...]] = {

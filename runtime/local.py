@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from runtime import ledger, markers, steps
 from runtime.display import Display, clock, status_line
 from runtime.errors import JobError
+from runtime.store import ledger, markers, steps
 
 SECONDS_BETWEEN_LOOKS = 0.02
 SECONDS_BETWEEN_STATUS = 0.25

@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
-from runtime import attempts
+from runtime.store import attempts
 
 ALLOWED = "LETHE_REQUEUE"  # "yes" in the scripts of clusters whose profile allows it
 MOST = "LETHE_ATTEMPTS"  # how often Slurm may start a job

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from runtime import ledger
 from runtime.errors import JobError
 from runtime.status import State, Status, Study, read_study, status_of
 from runtime.status.slurm import LIVE
 from runtime.status.study import read_names
+from runtime.store import ledger
 
 IDS_A_CALL = 1000
 MOST_NAMES = 20

@@ -8,7 +8,7 @@ from typing import Any
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
 from runtime.models.adapters import merged
-from runtime.steps import step_folder
+from runtime.store.steps import step_folder
 
 
 def run(job: Job) -> Mapping[str, Any]:

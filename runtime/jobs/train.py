@@ -25,7 +25,7 @@ from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
 from runtime.models.adapters import save_adapter
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.steps import missing_in
+from runtime.store.steps import missing_in
 from runtime.train import alarms, resume
 from runtime.train.keep import Keeper
 from runtime.train.order import Order

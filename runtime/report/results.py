@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime import markers
+from runtime.store import markers
 
 
 @dataclass(frozen=True)

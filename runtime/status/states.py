@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime import attempts, ledger
 from runtime.errors import EndedEarly
 from runtime.status import slurm
 from runtime.status.slurm import Seen
 from runtime.status.study import SHORT, PlannedJob, Study, other_results
+from runtime.store import attempts, ledger
 
 STATES = (
     "done", "running", "queued", "held", "waiting",

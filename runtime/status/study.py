@@ -10,9 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from runtime import ledger, markers, steps
 from runtime.errors import JobError
-from runtime.store import folder_of
+from runtime.store import folder_of, ledger, markers, steps
 
 PlannedJob = Mapping[str, Any]
 SHORT = 12  # hex digits of a fingerprint in a folder's name

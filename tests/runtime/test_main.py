@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime import benchmarks, markers
+from runtime import benchmarks
 from runtime.domains import CONFIGURED, SOURCES
 from runtime.jobs.train import ALGORITHMS
 from runtime.manifest import manifest
+from runtime.store import markers
 from tests.tree import REPOSITORY, Tree
 
 PREPARE = {"source": "arithmetic", "seed": 1, "train": 5, "eval": 3}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runtime import attempts
 from runtime.status.states import State
+from runtime.store import attempts
 from runtime.triage import read_signatures
 from runtime.triage.signatures import finding
 from tests.runtime.asked import answer, ask, chosen, finish, note, queue, say

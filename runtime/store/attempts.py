@@ -27,9 +27,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime import markers
 from runtime.errors import EndedEarly, FailedBefore, InputError, JobError
 from runtime.job import write_json
+from runtime.store import markers
 
 LINK = "LETHE_LINK"
 FOLDER, LATEST, RECORD, RAN = "attempts", "latest", "attempt.json", "RAN"

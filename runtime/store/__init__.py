@@ -1,4 +1,4 @@
-"""Where a plan's artifacts lie."""
+"""The store: where it lies, what stands beside the artifact in its folder (done-marker, attempts, kept steps), and the ledger."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import markers
+from runtime.store import markers
 
 COLUMNS = 6
 

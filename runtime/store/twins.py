@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime import markers, steps
+from runtime.store import markers, steps
 
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
