@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime import afterwards
+from runtime import operations
 from runtime.errors import BUG, EndedEarly, JobError
 from runtime.manifest import manifest
 
@@ -74,8 +74,8 @@ def _go_on() -> None:
 
 def _do(arguments: Namespace) -> int:
     match arguments.verb:
-        case verb if verb in afterwards.VERBS:
-            return afterwards.run(arguments)
+        case verb if verb in operations.VERBS:
+            return operations.run(arguments)
         case "table":
             from runtime.report import command
 
@@ -146,7 +146,7 @@ def _parser() -> ArgumentParser:
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
         if name == "launch":
             verb.add_argument("command", nargs=REMAINDER, metavar="COMMAND", help="with its arguments")
-    afterwards.add(verbs)
+    operations.add(verbs)
     text = "compare a study's scores, before and after; name what is missing"
     verb = verbs.add_parser("table", help=text, description=text)
     verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")

@@ -21,7 +21,7 @@ from typing import Any
 from runtime.job import write_json
 
 NAME = "DONE.json"
-ARCHIVED = "ARCHIVED.json"  # beside it where all else was moved to an archive (runtime/archive.py)
+ARCHIVED = "ARCHIVED.json"  # beside it where all else was moved to an archive (runtime/operations/archive.py)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_help_teaches_with_what_is_always_there(tree: Tree) -> None:
 
 
 def test_help_and_status_import_nothing_heavy(tree: Tree) -> None:
-    code = "import sys, runtime.__main__, runtime.status, runtime.local, runtime.warm, runtime.bracket; print(*sys.modules)"
+    code = "import sys, runtime.__main__, runtime.operations.status, runtime.local, runtime.warm, runtime.bracket; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in loaded.stdout.split()}
     assert not top & {"torch", "transformers", "numpy", "datasets", "pydantic", "yaml", "jinja2", "compiler"}

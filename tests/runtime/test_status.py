@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import EndedEarly
-from runtime.status import STATES
+from runtime.operations.status import STATES
 from runtime.store import attempts, ledger, markers
 from tests.runtime.asked import answer, ask, calls, finish, note, queue
 from tests.tree import Tree

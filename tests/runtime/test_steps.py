@@ -11,7 +11,7 @@ from runtime import bracket
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import pick
-from runtime.status import show
+from runtime.operations.status import show
 from runtime.store import markers
 from runtime.store.steps import missing_in
 from tests.tree import Tree

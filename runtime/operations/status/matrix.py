@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.display import clock
-from runtime.status.states import BROKEN, State
-from runtime.status.study import PlannedJob, Study
+from runtime.operations.status.states import BROKEN, State
+from runtime.operations.status.study import PlannedJob, Study
 
 ROWS, COLUMNS = "method", "domain"
 # Which of several jobs tells most of a cell that is not done.

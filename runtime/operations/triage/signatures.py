@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.status.states import State
+from runtime.operations.status.states import State
 
 FILE = Path(__file__).with_name("signatures.yaml")
 BYTES_OF_LOG = 65_536
@@ -91,5 +91,5 @@ def _unnamed(state: State, text: str) -> Signature:
     """A signature for what nobody has described: the last line without what varies, or else what Slurm says."""
     words = _last_words(text)
     alike = _VARIES.sub("…", words) if words else state.reason or "it left no log"
-    fix = "Read the log. What it was can be described in runtime/triage/signatures.yaml."
+    fix = "Read the log. What it was can be described in runtime/operations/triage/signatures.yaml."
     return Signature(id=f"other: {alike}", what=alike, fix=fix, again="mended")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import EndedEarly
-from runtime.status import slurm
-from runtime.status.slurm import Seen
-from runtime.status.study import SHORT, PlannedJob, Study, other_results
+from runtime.operations.status import slurm
+from runtime.operations.status.slurm import Seen
+from runtime.operations.status.study import SHORT, PlannedJob, Study, other_results
 from runtime.store import attempts, ledger
 
 STATES = (

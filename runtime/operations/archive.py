@@ -21,7 +21,7 @@ from typing import Any
 
 from runtime.errors import JobError
 from runtime.job import write_json, write_text
-from runtime.status.study import PlannedJob, Study
+from runtime.operations.status.study import PlannedJob, Study
 from runtime.store import markers
 
 BLOCK = 1 << 20

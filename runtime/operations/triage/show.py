@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from runtime.status import read_study, status_of
-from runtime.status.study import read_names
-from runtime.triage.groups import Group, groups_of
-from runtime.triage.signatures import read_signatures
+from runtime.operations.status import read_study, status_of
+from runtime.operations.status.study import read_names
+from runtime.operations.triage.groups import Group, groups_of
+from runtime.operations.triage.signatures import read_signatures
 
 INCOMPLETE = 3
 

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import archive
 from runtime.errors import JobError
 from runtime.job import write_json
-from runtime.status.study import PlannedJob, Study, read_names, read_study
+from runtime.operations import archive
+from runtime.operations.status.study import PlannedJob, Study, read_names, read_study
 from runtime.store import markers
 
 DAY = 86_400.0

@@ -5,8 +5,8 @@ What failures look like stands in signatures.yaml: the states of Slurm, exit cod
 
 from __future__ import annotations
 
-from runtime.triage.groups import Group, groups_of
-from runtime.triage.show import show
-from runtime.triage.signatures import Signature, read_signatures
+from runtime.operations.triage.groups import Group, groups_of
+from runtime.operations.triage.show import show
+from runtime.operations.triage.signatures import Signature, read_signatures
 
 __all__ = ["Group", "Signature", "groups_of", "read_signatures", "show"]

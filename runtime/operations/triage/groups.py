@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.status.matrix import cells_of
-from runtime.status.states import State, Status
-from runtime.status.study import Study
-from runtime.triage.signatures import Finding, Signature, finding
+from runtime.operations.status.matrix import cells_of
+from runtime.operations.status.states import State, Status
+from runtime.operations.status.study import Study
+from runtime.operations.triage.signatures import Finding, Signature, finding
 
 FAILED = ("failed", "truncated", "unknown")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # needs no care in a selection

@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 
 from runtime.errors import JobError
-from runtime.status import Study, read_study, status_of
-from runtime.status.matrix import cell_states
-from runtime.status.study import PlannedJob
+from runtime.operations.status import Study, read_study, status_of
+from runtime.operations.status.matrix import cell_states
+from runtime.operations.status.study import PlannedJob
 
 SBATCH = "#SBATCH "
 

@@ -19,8 +19,8 @@ one squeue call and at most one of sacct. Without sacct, or without any Slurm, i
 
 from __future__ import annotations
 
-from runtime.status.show import show
-from runtime.status.states import BROKEN, LIVE, STATES, State, Status, status_of
-from runtime.status.study import Gate, Study, read_study
+from runtime.operations.status.show import show
+from runtime.operations.status.states import BROKEN, LIVE, STATES, State, Status, status_of
+from runtime.operations.status.study import Gate, Study, read_study
 
 __all__ = ["BROKEN", "LIVE", "STATES", "Gate", "State", "Status", "Study", "read_study", "show", "status_of"]

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from runtime.status import State, Status, Study, read_study, status_of
-from runtime.status.study import read_names
+from runtime.operations.status import State, Status, Study, read_study, status_of
+from runtime.operations.status.study import read_names
 
 FAILED = ("failed", "truncated", "unknown")
 

@@ -56,30 +56,30 @@ def run(arguments: Namespace) -> int:
     plan, store, as_json = arguments.plan, arguments.store, arguments.json
     match arguments.verb:
         case "status":
-            from runtime.status import show
+            from runtime.operations.status import show
 
             return show(plan, store, as_json, arguments.jobs, arguments.watch)
         case "triage":
-            from runtime import triage
+            from runtime.operations import triage
 
             return triage.show(plan, store, as_json, arguments.jobs)
         case "retry":
-            from runtime import resubmit
+            from runtime.operations import resubmit
 
             return resubmit.retry(plan, store, arguments.jobs, arguments.yes, arguments.dry_run, as_json)
         case "cancel":
-            from runtime import withdraw
+            from runtime.operations import withdraw
 
             return withdraw.cancel(plan, store, arguments.jobs, arguments.yes, as_json)
         case "logs":
-            from runtime import logs
+            from runtime.operations import logs
 
             return logs.show(plan, store, arguments.name, arguments.follow, arguments.lines, as_json)
         case "replay":
-            from runtime import logs
+            from runtime.operations import logs
 
             return logs.replay(plan, store, arguments.name, as_json)
         case _:
-            from runtime import storage
+            from runtime.operations import storage
 
             return storage.run(arguments)

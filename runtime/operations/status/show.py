@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runtime.status.matrix import CellState, cell_states, cells_of, matrix, shown_progress
-from runtime.status.states import LIVE, STATES, State, Status, status_of
-from runtime.status.study import Gate, Study, read_names, read_study
+from runtime.operations.status.matrix import CellState, cell_states, cells_of, matrix, shown_progress
+from runtime.operations.status.states import LIVE, STATES, State, Status, status_of
+from runtime.operations.status.study import Gate, Study, read_names, read_study
 
 INCOMPLETE = 3
 MOST_DETAILS = 20  # jobs of one state that are told of singly

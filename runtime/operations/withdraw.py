@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runtime.errors import JobError
-from runtime.status import State, Status, Study, read_study, status_of
-from runtime.status.slurm import LIVE
-from runtime.status.study import read_names
+from runtime.operations.status import State, Status, Study, read_study, status_of
+from runtime.operations.status.slurm import LIVE
+from runtime.operations.status.study import read_names
 from runtime.store import ledger
 
 IDS_A_CALL = 1000
