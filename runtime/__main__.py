@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     """Do what the arguments ask; return the exit code that docs/design.md, section 5, gives its meaning."""
     address = os.environ.get("LETHE_WARM")
     if address and argv and manifest()["kinds"].get(argv[0], {}).get("warm"):
-        from runtime.warm import ask
+        from runtime.local.warm import ask
 
         code = ask(address, argv)
         if code is not None:
@@ -85,7 +85,7 @@ def _do(arguments: Namespace) -> int:
 
             return run(arguments)
         case "local":
-            from runtime.local import execute
+            from runtime.local.executor import execute
 
             return execute(arguments.list, arguments.study, arguments.generated, arguments.store, arguments.done)
         case "warm":
@@ -110,7 +110,7 @@ def _bracket(arguments: Namespace) -> int:
 
 
 def _serve(socket: str) -> int:
-    from runtime.warm import leave, serve
+    from runtime.local.warm import leave, serve
 
     request = serve(socket)
     if request is None:

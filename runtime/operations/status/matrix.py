@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.display import clock
+from runtime.local.display import clock
 from runtime.operations.status.states import BROKEN, State
 from runtime.operations.status.study import PlannedJob, Study
 

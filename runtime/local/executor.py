@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from runtime.display import Display, clock, status_line
 from runtime.errors import JobError
+from runtime.local.display import Display, clock, status_line
 from runtime.store import ledger, markers, steps
 
 SECONDS_BETWEEN_LOOKS = 0.02

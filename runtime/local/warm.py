@@ -46,7 +46,7 @@ READ_BY_TORCHRUN = "TORCH_ELASTIC_"  # which starts processes of its own; script
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 BACKLOG = 256
 PYTHON = str(Path(sys.prefix).resolve())
-CODE = str(Path(__file__).resolve().parent)
+CODE = str(Path(__file__).resolve().parents[1])
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _import_all(environment: Mapping[str, str]) -> None:
     """Import what jobs need, in the environment that they have. Let the job complain of what is not installed."""
     os.environ.update(environment)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is a GPU must not make forked children lose it
-    jobs = sorted(Path(__file__).with_name("jobs").glob("[!_]*.py"))
+    jobs = sorted((Path(__file__).parents[1] / "jobs").glob("[!_]*.py"))
     for name in (*IMPORTS, *(f"runtime.jobs.{path.stem}" for path in jobs)):
         try:
             importlib.import_module(name)
