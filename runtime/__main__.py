@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
 def _go_on() -> None:
     """Have Slurm start the job again. Of several processes, one asks."""
     if os.environ.get("RANK", "0") == "0":
-        from runtime import requeue
+        from runtime.lifecycle import requeue
 
         if told := requeue.ask(os.environ):
             print(told, flush=True)
@@ -95,7 +95,7 @@ def _do(arguments: Namespace) -> int:
 
 
 def _bracket(arguments: Namespace) -> int:
-    from runtime import bracket
+    from runtime.lifecycle import bracket
 
     match arguments.verb:
         case "launch":

@@ -1,4 +1,4 @@
-"""The store: where it lies, what stands beside an artifact in its folder (done-marker, attempts, kept steps), and the ledger."""
+"""The store: where it lies, what stands beside the artifact in a folder (done-marker, attempts, kept steps), and the ledger."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
 `facts` are what the job's code found worth recording, `seconds` the wall time of its last attempt, with that of earlier ones
 where another program went on from their checkpoints (runtime/store/attempts.py), or null when Lethe did not time it.
 `environment` says where it ran, with the hash of the lock of what was installed there; it is null in markers of old. `lineage`
-tells what happened in the samplings and trainings that led here (runtime/lineage.py).
+tells what happened in the samplings and trainings that led here (runtime/lifecycle/lineage.py).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime import lineage
 from runtime.job import Input
+from runtime.lifecycle import lineage
 from runtime.store import markers
 
 FACTS = {

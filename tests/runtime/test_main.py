@@ -125,7 +125,7 @@ def test_help_teaches_with_what_is_always_there(tree: Tree) -> None:
 
 
 def test_help_and_status_import_nothing_heavy(tree: Tree) -> None:
-    modules = ("__main__", "operations.status", "local.executor", "local.warm", "bracket")
+    modules = ("__main__", "operations.status", "local.executor", "local.warm", "lifecycle.bracket")
     code = f"import sys, {', '.join(f'runtime.{name}' for name in modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in loaded.stdout.split()}

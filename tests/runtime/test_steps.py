@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import bracket
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import pick
+from runtime.lifecycle import bracket
 from runtime.operations.status import show
 from runtime.store import markers
 from runtime.store.steps import missing_in

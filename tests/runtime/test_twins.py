@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import bracket
+from runtime.lifecycle import bracket
 from runtime.store import markers
 from runtime.store.markers import Marker
 from runtime.store.twins import adopt

@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import lineage
-from runtime.contract import Contract, guard, job_of, load
 from runtime.errors import BUG, CommandFailed, EndedEarly, JobError, named
 from runtime.job import Job
 from runtime.launch import child
+from runtime.lifecycle import lineage
+from runtime.lifecycle.contract import Contract, guard, job_of, load
 from runtime.manifest import manifest
 from runtime.store import attempts, markers, steps, twins
 
