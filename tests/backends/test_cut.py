@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from compiler.backends import Part, part
+from runtime.data.rows import read_rows
 from runtime.jobs import train
-from runtime.rows import read_rows
 from tests.backends import catalog
 from tests.backends.test_distillation import values
 from tests.backends.test_trl import SETTINGS

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from runtime import attempts, requeue
 from runtime.__main__ import main
 from runtime.job import Job
 from runtime.jobs import train
+from runtime.lifecycle import requeue
+from runtime.store import attempts
 from tests.runtime.toys import interrupted, train_job, untrained
 from tests.tree import Tree
 
