@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import JobError
+from runtime.prompts import Tokens
 from runtime.rows import read_rows
 from runtime.train.unlearn.pairing import PAIRINGS, Alternates, Sets
-from runtime.train.unlearn.sequences import Tokens, answer_tokens, read_sequences
+from runtime.train.unlearn.sequences import answer_tokens, read_sequences
 from runtime.train.unlearn.settings import Settings
 
 Rows = Sequence[Mapping[str, Any]]
