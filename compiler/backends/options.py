@@ -7,6 +7,7 @@ options, in the package's own order. What a study gives under `options` is check
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from compiler.diagnostics import Diagnostic
 from compiler.language.source import PathKey, Tree
 
 OPTIONS = "options"
+DEFS = "defs"
 GROUPS = ("settings", "execution")
+_REFERENCE = re.compile(r'"#/\$defs/(\w+)"')
 NO_OPTIONS: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
 
 Names = tuple[tuple[str, ...], ...]
@@ -43,9 +46,19 @@ def read_options(file: Path) -> Options | None:
 
 
 def with_names(schema: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """A part's schema that knows the package's lists of names, `options/NAME.txt`, as `#/$defs/NAME`."""
-    lists = {file.stem: {"enum": file.read_text(encoding="utf-8").split()} for file in sorted(folder.glob("*.txt"))}
-    return {**schema, "$defs": {**schema.get("$defs", {}), **lists}} if lists else schema
+    """A part's schema that knows what it refers to as `#/$defs/NAME`: the package's list of names `options/NAME.txt`, or the
+    options `options/defs/NAME.json`."""
+    named = sorted(set(_REFERENCE.findall(json.dumps(schema))) - {*schema.get("$defs", {})})
+    found = {name: _said(folder, name) for name in named}
+    return {**schema, "$defs": {**schema.get("$defs", {}), **found}} if found else schema
+
+
+def _said(folder: Path, name: str) -> Mapping[str, Any]:
+    options = folder / DEFS / f"{name}.json"
+    if not options.is_file():
+        return {"enum": (folder / f"{name}.txt").read_text(encoding="utf-8").split()}
+    found: Mapping[str, Any] = json.loads(options.read_text(encoding="utf-8"))
+    return found
 
 
 def with_options(schema: Mapping[str, Any], options: Options | None) -> Mapping[str, Any]:

@@ -244,7 +244,7 @@ def _part(backend: str, what: str) -> Part | None:
     return Part(
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
-        steps_an_epoch=about.steps_an_epoch.get(what), schema=with_names(with_options(schema, options), folder / OPTIONS),
+        steps_an_epoch=about.steps_an_epoch.get(what), schema=with_options(with_names(schema, folder / OPTIONS), options),
         config=_template(backend, folder, f"{what}.yaml.j2", "default.yaml.j2"),
         launch=_template(backend, folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
         options=options, more=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},

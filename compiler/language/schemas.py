@@ -27,7 +27,7 @@ Validator: type[Draft202012Validator] = validators.extend(  # type: ignore[no-un
 def surely_right(schema: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is right, in a twentieth of the time that jsonschema takes; what is not simple is left to that."""
     if not schema.keys() <= _SIMPLE.keys():
-        return bool(Validator(schema).is_valid(value))
+        return "$ref" not in schema and bool(Validator(schema).is_valid(value))  # only the whole has what is referred to
     for keyword, said in schema.items():  # noqa: SIM110 - no generator here and below: this is called for every value of a plan
         if not _SIMPLE[keyword](said, value, schema):
             return False

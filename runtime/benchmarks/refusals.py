@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.benchmarks.hub import LOCAL, local_folder
+from runtime.domains.tables import LOCAL, local_folder
 from runtime.errors import JobError
 
 LISTS: Mapping[str, tuple[str, ...]] = {

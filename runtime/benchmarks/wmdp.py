@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from runtime.benchmarks.hub import LOCAL, local_folder
 from runtime.benchmarks.sets import Sets, text_row
+from runtime.domains.tables import LOCAL, local_folder
 from runtime.errors import JobError
 
 PASSWORD = "WMDP_PASSWORD"

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from runtime.prompts import render_completion, render_prompt
+from runtime.prompts import Tokens, render_completion, render_prompt, tokens_of, tokens_of_answer
 
 BETWEEN_EXAMPLES = "\n\n"
 QUESTION = "{question}"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A sequence that is scored: its tokens, of which those from `start` (1 or more) on are the labels; whether the last one is
-    the end token; the labels' text without special tokens; and whether tokens were left out at its end."""
+class Scored(Tokens):
+    """A sequence whose labels are scored: whether the last one is the end token; their text without special tokens; and whether
+    tokens were left out at its end."""
 
-    ids: tuple[int, ...]
-    start: int
     ends: bool
     text: str
     cut: bool = False
@@ -38,18 +35,9 @@ class Encoder:
     tokenizer: Any
     question_form: str | None
 
-    @cached_property
-    def first_token(self) -> int | None:
-        """The token that the tokenizer puts before every text, if it does."""
-        begins = self.tokenizer.bos_token and self.tokenizer("")["input_ids"] == [self.tokenizer.bos_token_id]
-        return int(self.tokenizer.bos_token_id) if begins else None
-
     def tokens(self, text: str) -> list[int]:
         """`text` in tokens, after the tokenizer's own first token, once, where it has one."""
-        first = self.first_token
-        bare = text if first is None else text.removeprefix(self.tokenizer.bos_token)
-        found: list[int] = self.tokenizer.encode(bare, add_special_tokens=False)
-        return found if first is None else [first, *found]
+        return tokens_of(text, self.tokenizer)
 
     def asked(self, question: str, examples: Sequence[Mapping[str, str]] = ()) -> str:
         """The text after which the answer begins, behind solved examples ({"prompt", "answer"})."""
@@ -64,11 +52,8 @@ class Encoder:
 
     def answer(self, question: str, answer: str) -> Scored:
         """An answer to a question, scored with the end token behind it; as many tokens as the prompt alone has are not."""
-        prompt, end = self.asked(question), self.tokenizer.eos_token_id
-        ids, start = self.tokens(prompt + self.answered(answer)), len(self.tokens(prompt))
-        if ids[-1:] != [end]:
-            ids = [*ids, end]
-        return self._scored(ids, min(start, len(ids) - 1), True)
+        found = tokens_of_answer(self.asked(question), self.answered(answer), self.tokenizer)
+        return self._scored(found.ids, found.start, True)
 
     def continuation(self, prompt: str, text: str, max_length: int) -> Scored:
         """A text scored as what follows `prompt`, with a space between them where there is none and no end token behind; of

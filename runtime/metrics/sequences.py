@@ -13,6 +13,7 @@ from runtime.metrics.encode import Encoder, Scored, behind_prefix
 from runtime.metrics.items import QUANTITIES, Item, Role, Seen
 from runtime.metrics.items import Row as SeenRow
 from runtime.metrics.sets import VERBMEM, Sets
+from runtime.prompts import first_token
 from runtime.sampling import item_seed
 
 HOLDOUT = "holdout"
@@ -46,7 +47,7 @@ def draw_prefix(encoder: Encoder, sets: Sets, config: Mapping[str, Any]) -> Pref
     chosen = random.Random(item_seed(config["seed"], "recall")).sample(range(len(rows)), asked["shots"])
     text = "".join(_whole(encoder, rows[number]) + "\n\n" for number in chosen)
     tokens = encoder.tokens(text)
-    own = tokens if encoder.first_token is None else tokens[1:]
+    own = tokens if first_token(encoder.tokenizer) is None else tokens[1:]
     return Prefix(tuple(own[: asked["prefix_tokens"]]), frozenset(chosen))
 
 
@@ -74,7 +75,7 @@ def _of_role(encoder: Encoder, split: str, row: Row, role: Role, max_length: int
         if prefix is None:
             raise RuntimeError("a prefix was to be drawn")
         for scored in _of_role(encoder, split, row, "answer", max_length, None):
-            yield behind_prefix(scored, prefix.tokens, encoder.first_token)
+            yield behind_prefix(scored, prefix.tokens, first_token(encoder.tokenizer))
     elif "text" in row:
         yield encoder.plain(row["text"], max_length)
     elif split == VERBMEM:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-WIDTH = 100
+WIDTH = 100  # of the report as text, in columns
 
 
 def blocks(columns: Mapping[str, list[str]], room: int) -> list[dict[str, list[str]]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.report.results import Problem, Source, Unusable, need, not_done, read_json, read_lines
+from runtime.report.results import Problem, Source, Unusable, need, read_json, read_lines, usable
 from runtime.report.settings import Cell, Point, Suite
 
 DIRECTIONS = ("forward", "reverse")
@@ -43,13 +43,7 @@ class Moved:
 
 def load(source: Source) -> Divergence | Problem:
     """The divergence of one evaluate job, or why it cannot be used."""
-    absent = not_done(source)
-    if absent is not None:
-        return Problem("missing", absent)
-    try:
-        return _read(source)
-    except (Unusable, OSError) as problem:
-        return Problem("error", f"{source.job}: {problem}")
+    return usable(source, lambda: _read(source))
 
 
 def _read(source: Source) -> Divergence:

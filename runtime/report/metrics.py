@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.report.results import Problem, Source, Unusable, need, not_done, read_json
+from runtime.report.results import Problem, Source, Unusable, need, read_json, usable
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,9 @@ class MetricScores:
 
 def load_metrics(source: Source, wanted: Sequence[str]) -> MetricScores | Problem:
     """The scores of one evaluate job, with all `wanted` metrics, or why they cannot be used."""
-    absent = not_done(source)
-    if absent is not None:
-        return Problem("missing", absent)
-    try:
-        return _read(read_json((source.path / "scores.json").read_text(encoding="utf-8"), "scores.json"), wanted)
-    except (Unusable, OSError) as problem:
-        return Problem("error", f"{source.job}: {problem}")
+    return usable(
+        source, lambda: _read(read_json((source.path / "scores.json").read_text(encoding="utf-8"), "scores.json"), wanted)
+    )
 
 
 def _read(scores: Mapping[str, Any], wanted: Sequence[str]) -> MetricScores:

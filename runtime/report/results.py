@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from runtime.store import markers
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,21 @@ class Unusable(Exception):
 
 def load(source: Source) -> Scores | Problem:
     """The scores of one evaluate job, or why they cannot be used."""
-    absent = not_done(source)
+    return usable(source, lambda: _of_one_form(_read(source.path), source.path))
+
+
+def usable(source: Source, read: Callable[[], Read]) -> Read | Problem:
+    """What is read of a job that is done, or why it cannot be used."""
+    absent = _not_done(source)
     if absent is not None:
         return Problem("missing", absent)
     try:
-        return _of_one_form(_read(source.path), source.path)
+        return read()
     except (Unusable, OSError) as problem:
         return Problem("error", f"{source.job}: {problem}")
 
 
-def not_done(source: Source) -> str | None:
+def _not_done(source: Source) -> str | None:
     """None when the artifact is done and is this plan's; else the reason, starting with the job's id."""
     marker = markers.read(source.path)
     if marker is None:

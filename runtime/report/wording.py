@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 
+from runtime.report.columns import WIDTH
 from runtime.report.settings import NEEDED_AXES, Cell, Settings
 from runtime.report.statistics import Estimate
 
-WIDTH = 100  # of the report as text, in columns
 NUMBER = re.compile(r"[-+]?[.0-9]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
 GAIN, LOSS, WITHIN = "▲", "▼", "·"
 MINUS = "−"  # noqa: RUF001  (a true minus sign is as wide as a plus)

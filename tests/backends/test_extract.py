@@ -17,15 +17,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from omegaconf import OmegaConf
+from reasoning_gym.factory import DATASETS
 
 from compiler.backends import TEMPLATES
 from compiler.backends.complete import default
 from compiler.backends.extract.__main__ import main
 from tests.backends.test_verl import verl_config
 
-SHIPPED = sorted(TEMPLATES.glob("backends/*/options/*.json"))
+SHIPPED = sorted(TEMPLATES.glob("backends/*/options/**/*.json"))
 VERL = {"sft": "sft_trainer_engine", "grpo": "ppo_trainer", "distill": "ppo_trainer"}
-INSTALLED = ("lm_eval", "trl", "verl")
+INSTALLED = ("lm_eval", "native", "trl", "verl")
 
 
 @cache
@@ -51,7 +52,7 @@ def test_what_is_shipped_is_what_the_installed_packages_have() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parts[-3]}-{file.stem}")
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.relative_to(TEMPLATES).parts[1]}-{file.stem}")
 def test_every_option_has_a_source_and_a_default_that_it_allows(file: Path) -> None:
     schema = json.loads(file.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
@@ -64,15 +65,16 @@ def test_every_option_has_a_source_and_a_default_that_it_allows(file: Path) -> N
 
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_the_version_is_the_installed_one(backend: str) -> None:
-    for file in (TEMPLATES / "backends" / backend / "options").glob("*.json"):
+    for file in (TEMPLATES / "backends" / backend / "options").rglob("*.json"):
         package = json.loads(file.read_text(encoding="utf-8"))["x-package"]
         assert package["version"] == importlib.metadata.version(package["name"])
 
 
 def test_reading_the_packages_imports_none_of_them() -> None:
     code = (
-        "import sys; from compiler.backends.extract.__main__ import main; main(['--check', 'verl', 'trl', 'lm_eval']);"
-        "print(*{'torch', 'transformers', 'trl', 'verl', 'lm_eval', 'ray', 'vllm'} & set(sys.modules))"
+        "import sys; from compiler.backends.extract.__main__ import main;"
+        "main(['--check', 'verl', 'trl', 'lm_eval', 'native']);"
+        "print(*{'torch', 'transformers', 'trl', 'verl', 'lm_eval', 'reasoning_gym', 'ray', 'vllm'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
@@ -89,6 +91,17 @@ def test_compiling_reads_no_package() -> None:
 
 
 # ---- held against the packages ---------------------------------------------------------------------------------------
+
+
+def test_the_tasks_of_reasoning_gym_have_the_fields_of_their_configs() -> None:
+    """All but what Lethe gives them itself."""
+    said = {
+        task: [*options_of["properties"]] for task, options_of in options("native", "defs/reasoning_gym")["properties"].items()
+    }
+    assert said == {
+        task: [field.name for field in fields(config) if field.name not in ("seed", "size")]
+        for task, (_, config) in DATASETS.items()
+    }
 
 
 @pytest.mark.parametrize("what", VERL)

@@ -37,8 +37,7 @@ FREE = re.compile(
     rf"{SECTION}/[^/]+"
     r"|.*/(starts|environments|resources|exports|partitions|gpus)/[^/]+"
     r"|axes/bundles|axes/bundles/[^/]+"
-    r"|.*/settings/(mixture|tasks|metrics|columns|limits)/[^/]+"
-    r"|.*domains/[^/]+/settings/tasks/[^/]+/[^/]+"  # what a task of reasoning-gym takes, which only that package knows
+    r"|.*/settings/(mixture|metrics|columns|limits)/[^/]+"
 )
 
 # Values that name something: what is defined elsewhere, or an axis or a value of one.

@@ -16,6 +16,7 @@ from runtime.metrics.encode import Encoder, Scored, behind_prefix
 from runtime.metrics.forward import Kept, reduce_logits, score
 from runtime.metrics.gradients import gradient_norm
 from runtime.models import load_model, load_tokenizer
+from runtime.prompts import first_token
 from tests.runtime.forgetting import make_model, muse, tofu
 
 CPU = torch.device("cpu")
@@ -197,6 +198,6 @@ def test_a_continuation_has_a_space_before_it_and_no_end(encoder: Encoder) -> No
 def test_a_prefix_stands_behind_the_first_token(tmp_path: Path) -> None:
     encoder = Encoder(load_tokenizer(make_model(tmp_path, 0, first_token=True)), None)
     one = encoder.plain("Ada went.", 100)
-    found = behind_prefix(one, (5, 6, 7), encoder.first_token)
+    found = behind_prefix(one, (5, 6, 7), first_token(encoder.tokenizer))
     assert found.ids == (one.ids[0], 5, 6, 7, *one.ids[1:])
     assert found.ids[found.start :] == one.ids[one.start :]

@@ -196,9 +196,9 @@ def test_a_training_question_that_is_evaluated_is_left_out(make_job: MakeJob, tm
     [
         (
             {"columns": {"question": "query", "answer": "answer", "solution": "answer"}},
-            "there is no column 'query'; it has question, answer",
+            "gsm8k main, split test: has no column query; it has question, answer. Name the right ones under columns",
         ),
-        ({"config": "socratic"}, "'socratic' not found. Available: .'main'."),
+        ({"config": "socratic"}, "cannot be read: .*'socratic' not found. Available: .'main'."),
         ({"splits": {"train": "train", "eval": "dev"}}, 'Unknown split "dev"'),
         ({"form": "trivia_qa"}, "record . is not of form trivia_qa .AttributeError"),
         ({"form": "sonnet"}, "there is no 'sonnet'; this runtime has gsm8k, boxed"),
@@ -222,15 +222,15 @@ def test_what_does_not_fit_the_data_is_told_and_leaves_nothing(
     [
         (
             datasets.exceptions.DatasetNotFoundError("Dataset 'openai/gsm8k' is a gated dataset on the Hub."),
-            "is gated: ask for access at https://huggingface.co/datasets/openai/gsm8k, then set HF_TOKEN",
+            "is gated; ask for access at https://huggingface.co/datasets/openai/gsm8k, then set HF_TOKEN",
         ),
         (
             datasets.exceptions.DatasetNotFoundError("Dataset 'openai/gsm8k' doesn't exist on the Hub or cannot be accessed."),
-            "Check the name and the revision",
+            "gsm8k main, split test: .* Check its name and revision",
         ),
         (
             ConnectionError("Couldn't reach 'openai/gsm8k' on the Hub (OfflineModeIsEnabled)"),
-            "run this script on a machine that has a network",
+            "the hub cannot be reached.* Run this job on a machine with a network.*LETHE_DATASETS",
         ),
         (RuntimeError("Dataset scripts are no longer supported, but found gsm8k.py"), "refs/convert/parquet"),
     ],
@@ -247,4 +247,14 @@ def test_a_data_set_that_cannot_be_had_says_what_to_do(
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(JobError, match=said):
         prepare.run(make_job("prepare/x", catalog("math") | {"revision": "abc123"}, {}))
-    assert asked == [("openai/gsm8k", "main", {"split": "test", "revision": "abc123"})]
+    assert asked == [("openai/gsm8k", {"name": "main", "split": "test", "revision": "abc123"})]
+
+
+def test_a_folder_of_this_machine_comes_before_the_hub(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = catalog("math") | {"train": 4, "eval": 2, "revision": "abc123"}
+    one_config(tmp_path / "published" / "openai", settings, records("gsm8k"), 3)
+    monkeypatch.setenv("LETHE_DATASETS", str(tmp_path / "published"))
+    train, evaluation, _ = prepared(make_job, settings)
+    assert len(train) == 4 and {row["answer"] for row in evaluation} == {"10", "1240"}

@@ -109,7 +109,10 @@ def test_the_hub_is_asked_at_the_revision_where_no_folder_has_the_set(
     ("error", "said"),
     [
         (ConnectionError("no route"), "the hub cannot be reached.*LETHE_DATASETS"),
-        (datasets.exceptions.DatasetNotFoundError("is gated"), "full, split train: is gated; check its name.*HF_TOKEN"),
+        (
+            datasets.exceptions.DatasetNotFoundError("is gated"),
+            "full, split train: is gated; ask for access at https://huggingface.co/datasets/locuslab/TOFU, then set HF_TOKEN",
+        ),
         (ValueError("BuilderConfig 'full' not found"), "cannot be read: BuilderConfig 'full' not found"),
     ],
 )

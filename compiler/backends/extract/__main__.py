@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changed = [file for file, text in texts.items() if not file.is_file() or file.read_text(encoding="utf-8") != text]
     for file in changed:
         if not options.check:
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(texts[file], encoding="utf-8")
         print(f"{file}: {'differs' if options.check else 'written'}")
     return CHANGED if options.check and changed else 0

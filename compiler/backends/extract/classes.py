@@ -76,6 +76,19 @@ class Sources:
         said = [one.value for one in self.classes[name][1].body if isinstance(one, ast.Assign)]
         return [ast.literal_eval(value) for value in said if isinstance(value, ast.Constant)]
 
+    def registered(self, function: str, at: int) -> dict[str, str]:
+        """The classes that modules hand to a function as its argument `at`, by the names that come first there."""
+        found, constants = dict[str, str](), dict[tuple[str, str], ast.expr]()
+        for file, statement in self._statements:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                constants[file, statement.targets[0].id] = statement.value
+            elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+                call = statement.value
+                if _last(call.func) == function:
+                    name = constants.get((file, ast.unparse(call.args[0])), call.args[0])
+                    found[str(ast.literal_eval(name))] = _last(call.args[at])
+        return dict(sorted(found.items()))
+
     def default(self, field: Field) -> Any:
         """The value of a field that nobody sets; UNKNOWN where only running the code would tell."""
         return UNKNOWN if field.default is None else self.value(field.default)

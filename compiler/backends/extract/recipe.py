@@ -13,6 +13,7 @@ from compiler.backends.extract.classes import UNKNOWN, Sources, read_sources
 from compiler.backends.extract.hydra import compose, schema_of_tree
 from compiler.backends.extract.names import NamesRecipe, names_in
 from compiler.backends.extract.wheels import Package, find_package
+from compiler.backends.options import DEFS
 from compiler.diagnostics import LetheError
 from compiler.language.source import read_tree
 from compiler.language.study import Name
@@ -21,11 +22,20 @@ from compiler.language.validation import Strict, parse
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class Registered(Strict):
+    """Classes that the package hands to a function `by`, each behind its name, as the argument `at`."""
+
+    by: str
+    at: int = Field(ge=1)
+
+
 class PartRecipe(Strict):
-    """Where one part's options are: a file of a Hydra tree, a class, or several classes, each below a name of its own."""
+    """Where one part's options are: a file of a Hydra tree, a class, or several classes, each below a name of its own, ours or
+    the package's; `without` the fields that the runtime gives itself."""
 
     hydra: str | None = None
-    options_of: str | dict[Name, str] | None = Field(default=None, alias="class")
+    options_of: str | dict[Name, str] | Registered | None = Field(default=None, alias="class")
+    without: list[str] = Field(default_factory=list)
     at: list[str] = Field(default_factory=list)
     complete: bool = False
 
@@ -41,7 +51,7 @@ class Known(Strict):
 
 class OptionsFile(Strict):
     """What to extract for a backend. `set_by` are options that the runtime makes from Lethe's own settings, `names` lists of
-    names that schemas refer to as `#/$defs/NAME`."""
+    names, and `defs` options, that schemas refer to as `#/$defs/NAME`."""
 
     package: str
     files: list[str]
@@ -50,16 +60,19 @@ class OptionsFile(Strict):
     known: list[Known] = Field(default_factory=list)
     set_by: dict[str, str] = Field(default_factory=dict)
     names: dict[Name, NamesRecipe] = Field(default_factory=dict)
+    defs: dict[Name, PartRecipe] = Field(default_factory=dict)
 
 
 def extracted(file: Path, wheels: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """The schema of each part that an `options.yaml` names. Raises LetheError where a package or an option is not there."""
+    """The schema of each part that an `options.yaml` names, and those under `defs` as `defs/NAME`. Raises LetheError where a
+    package or an option is not there."""
     wheels = list(wheels)
     recipe = parse(OptionsFile, read_tree(file))
     package = find_package(recipe.package, wheels)
     others = {find_package(name, wheels): patterns for name, patterns in recipe.others.items()}
     sources = read_sources({package: recipe.files, **others})
-    found = {what: _schema(recipe.package, package, part, sources) for what, part in recipe.parts.items()}
+    parts = {**recipe.parts, **{f"{DEFS}/{name}": part for name, part in recipe.defs.items()}}
+    found = {what: _schema(recipe.package, package, part, sources) for what, part in parts.items()}
     for one in recipe.known:
         _say(found, one)
     for option, setting in recipe.set_by.items():
@@ -78,21 +91,25 @@ def listed(file: Path, wheels: Iterable[Path]) -> dict[str, list[str]]:
 def _schema(name: str, package: Package, part: PartRecipe, sources: Sources) -> dict[str, Any]:
     if part.hydra:
         own = schema_of_tree(compose(package, part.hydra), sources)
-    elif isinstance(part.options_of, dict):
-        inner = {key: _of_class(one, sources) for key, one in part.options_of.items()}
+    elif isinstance(part.options_of, dict | Registered):
+        inner = {key: _of_class(one, sources, part.without) for key, one in _classes(part.options_of, sources).items()}
         own = {"type": "object", "additionalProperties": False, "properties": inner}
     else:
-        own = _of_class(str(part.options_of), sources)
+        own = _of_class(str(part.options_of), sources, part.without)
     about = {"x-package": {"name": name, "version": package.version}, "x-at": part.at, "x-complete": part.complete}
     return {"$schema": DRAFT, "title": f"The options of {name} {package.version}", **about, **own}
 
 
-def _of_class(name: str, sources: Sources) -> dict[str, Any]:
+def _classes(asked: Mapping[str, str] | Registered, sources: Sources) -> Mapping[str, str]:
+    return sources.registered(asked.by, asked.at) if isinstance(asked, Registered) else asked
+
+
+def _of_class(name: str, sources: Sources, without: Iterable[str]) -> dict[str, Any]:
     """The schema of a class's fields, in the order of the class."""
     if name not in sources.classes:
         raise LetheError(f"there is no class {name} in the files that were read")
     properties = {}
-    for field in sources.fields(name).values():
+    for field in (field for field in sources.fields(name).values() if field.name not in without):
         value = sources.default(field)
         schema = {**schema_of(field.annotation, sources), **sources.bounds(field.default)}
         made = told(schema) if value is UNKNOWN else with_default(schema, value)

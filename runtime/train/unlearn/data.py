@@ -11,8 +11,9 @@ from typing import Any
 
 from runtime.data.rows import read_rows
 from runtime.errors import JobError
+from runtime.prompts import Tokens
 from runtime.train.unlearn.pairing import PAIRINGS, Alternates, Sets
-from runtime.train.unlearn.sequences import Tokens, answer_tokens, read_sequences
+from runtime.train.unlearn.sequences import answer_tokens, read_sequences
 from runtime.train.unlearn.settings import Settings
 
 Rows = Sequence[Mapping[str, Any]]

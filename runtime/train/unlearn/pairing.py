@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from runtime.prompts import Tokens
 from runtime.sampling import item_seed
-from runtime.train.unlearn.sequences import Tokens
 
 PAIRINGS = ("with_replacement", "permutation")
 

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from runtime.prompts import Tokens
 from runtime.train.losses.sequences import sequence_sums
-from runtime.train.unlearn.sequences import Padded, Tokens, in_batches
+from runtime.train.unlearn.sequences import Padded, in_batches
 
 
 @dataclass(frozen=True)

@@ -7,41 +7,22 @@ of a piece is a label but the first, which nothing predicts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from runtime.errors import JobError
-from runtime.train.data import rendered
+from runtime.prompts import Tokens, first_token, render_completion, render_prompt, tokens_of_answer
 from runtime.train.losses.sequences import IGNORED
 
 BETWEEN_TEXTS = "\n\n"
 Padded = dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A sequence of tokens, of which the first `silent` are no labels. Equal sequences are equal keys."""
-
-    ids: tuple[int, ...]
-    silent: int
-
-
 def answer_tokens(prompt: str, answer: str, tokenizer: Any) -> Tokens:
-    """A question with its answer and the end token, of which as many tokens are no labels as the prompt alone has.
-
-    Both are read as one text, as metrics read them; a token across the two would so belong to the prompt, as published.
-    """
-    texts = rendered({"prompt": prompt, "answer": answer}, ("answer",), tokenizer)
-    first, end = _first_token(tokenizer), tokenizer.eos_token_id
-    asked, whole = (
-        [*first, *tokenizer(text, add_special_tokens=False)["input_ids"]]
-        for text in (texts["prompt"], texts["prompt"] + texts["answer"])
-    )
-    ended = whole if whole[-1:] == [end] else [*whole, end]
-    return Tokens(tuple(ended), max(1, min(len(asked), len(ended) - 1)))
+    """A question with its answer and the end token, as metrics read it."""
+    return tokens_of_answer(render_prompt(prompt, tokenizer), render_completion(answer, tokenizer), tokenizer)
 
 
 def pieces(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[Tokens]:
@@ -50,8 +31,9 @@ def pieces(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[Tokens
     The last piece is shorter; one without a label is left out.
     """
     ids = tokenizer(BETWEEN_TEXTS.join(texts), add_special_tokens=False)["input_ids"]
-    first = _first_token(tokenizer)
-    cut = [Tokens((*first, *ids[at : at + max_length]), 1) for at in range(0, len(ids), max_length)]
+    first = first_token(tokenizer)
+    begin = () if first is None else (first,)
+    cut = [Tokens((*begin, *ids[at : at + max_length]), 1) for at in range(0, len(ids), max_length)]
     return [piece for piece in cut if len(piece.ids) > 1]
 
 
@@ -94,7 +76,7 @@ def padded(batch: Sequence[Tokens], pad: int) -> Padded:
     for place, one in enumerate(batch):
         held = torch.tensor(one.ids)
         ids[place, : len(held)], mask[place, : len(held)] = held, 1
-        labels[place, one.silent : len(held)] = held[one.silent :]
+        labels[place, one.start : len(held)] = held[one.start :]
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
@@ -108,8 +90,3 @@ def pad_token(tokenizer: Any) -> int:
     """What stands behind a sequence: nothing reads it, so the end token does where there is none for it."""
     pad = tokenizer.pad_token_id
     return int(tokenizer.eos_token_id if pad is None else pad)
-
-
-def _first_token(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before every text: one token, or none."""
-    return [int(token) for token in tokenizer("")["input_ids"][:1] if token == tokenizer.bos_token_id]

@@ -16,6 +16,7 @@ from transformers import Trainer, TrainingArguments
 from trl.models.utils import prepare_fsdp
 
 from runtime.errors import JobError
+from runtime.prompts import Tokens
 from runtime.sampling import item_seed
 from runtime.train.losses.grad_diff import weighted
 from runtime.train.losses.rmu import control_vector
@@ -26,7 +27,7 @@ from runtime.train.unlearn.dual import Dual, DualKeeper, dual_of
 from runtime.train.unlearn.objectives import OBJECTIVES, Inputs, Passes, asked_of_start, precomputes, retain_loss, retains
 from runtime.train.unlearn.pairing import Draws, Pairs, Sets, Visits
 from runtime.train.unlearn.reference import Start, known_sums, start_of
-from runtime.train.unlearn.sequences import Tokens, pad_token, padded
+from runtime.train.unlearn.sequences import pad_token, padded
 from runtime.train.unlearn.settings import Settings, Unlearning
 
 LEAST_VOCABULARY = 100  # what UNDIAL's positions need where no label stands

@@ -14,8 +14,9 @@ from runtime.errors import JobError
 from runtime.jobs.train import ALGORITHMS
 from runtime.metrics.encode import Encoder
 from runtime.models import load_tokenizer, train_tokenizer
+from runtime.prompts import Tokens
 from runtime.train.losses.sequences import IGNORED
-from runtime.train.unlearn.sequences import Tokens, answer_tokens, in_batches, pad_token, padded, pieces, read_sequences
+from runtime.train.unlearn.sequences import answer_tokens, in_batches, pad_token, padded, pieces, read_sequences
 from runtime.train.unlearn.settings import COMMON, OWN, Unlearning, parse_unlearning
 from tests.runtime.toys import Values, untrained
 from tests.runtime.unlearning import OWN as TOYS
@@ -75,7 +76,7 @@ def test_metrics_score_the_very_tokens_that_training_labels(template: str | None
     chatty.chat_template = template
     for question, answer in (("say up", "up 1"), ("left", ""), ("say", "no<|end|>")):
         scored, trained = Encoder(chatty, None).answer(question, answer), answer_tokens(question, answer, chatty)
-        assert (scored.ids, scored.start) == (trained.ids, trained.silent)
+        assert (scored.ids, scored.start) == (trained.ids, trained.start)
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_pieces_are_all_texts_cut_in_equal_lengths(length: int, tokenizer: Any) 
     rest = len(ids) % length
     assert [len(piece.ids) for piece in cut] == [length] * (len(ids) // length) + [rest] * (rest > 1)
     assert [token for piece in cut for token in piece.ids] == (ids[:-1] if rest == 1 else ids)
-    assert all(piece.silent == 1 for piece in cut)
+    assert all(piece.start == 1 for piece in cut)
 
 
 def test_an_exact_multiple_leaves_no_empty_piece(tokenizer: Any) -> None:
