@@ -96,10 +96,8 @@ def _needed(scene: Scene) -> dict[tuple[str, str, str], str]:
 def _graders(job: Job) -> Iterator[str]:
     """The graders that a job's settings name, for all of its answers or for those to one task."""
     tasks = job.settings.get("tasks")
-    graded = (
-        [job.settings, *(task for task in tasks if isinstance(task, Mapping))] if isinstance(tasks, list) else [job.settings]
-    )
-    return (str(values["grader"]) for values in graded if "grader" in values)
+    named = [task for task in tasks if isinstance(task, Mapping)] if isinstance(tasks, list) else []
+    return (str(values["grader"]) for values in (job.settings, *named) if "grader" in values)
 
 
 def _asks(scene: Scene) -> Iterable[tuple[Job, Ask]]:
