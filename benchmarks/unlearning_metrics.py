@@ -77,8 +77,8 @@ def make(folder: Path, asked: argparse.Namespace) -> None:
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
+    from runtime.data.rows import write_rows
     from runtime.models import save_checkpoint, train_tokenizer
-    from runtime.rows import write_rows
 
     words = random.Random(0)
     vocabulary = ["".join(words.choices("abcdefghijklmnopqrstuvwxyz", k=words.randint(2, 9))) for _ in range(2000)]
@@ -140,8 +140,8 @@ def obvious(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Every metric by itself."""
     import torch
 
+    from runtime.data.rows import read_rows
     from runtime.models import load_model, load_tokenizer
-    from runtime.rows import read_rows
 
     sets = {name: read_rows(folder / "rows" / "eval" / f"{name}.jsonl") for name in SETS}
     one = Obvious(load_model(folder / "model", torch.device("cpu")), load_tokenizer(folder / "model"), asked)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime import afterwards
+from runtime import operations
 from runtime.errors import BUG, EndedEarly, JobError
 from runtime.manifest import manifest
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     """Do what the arguments ask; return the exit code that docs/design.md, section 5, gives its meaning."""
     address = os.environ.get("LETHE_WARM")
     if address and argv and manifest()["kinds"].get(argv[0], {}).get("warm"):
-        from runtime.warm import ask
+        from runtime.local.warm import ask
 
         code = ask(address, argv)
         if code is not None:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
 def _go_on() -> None:
     """Have Slurm start the job again. Of several processes, one asks."""
     if os.environ.get("RANK", "0") == "0":
-        from runtime import requeue
+        from runtime.lifecycle import requeue
 
         if told := requeue.ask(os.environ):
             print(told, flush=True)
@@ -74,8 +74,8 @@ def _go_on() -> None:
 
 def _do(arguments: Namespace) -> int:
     match arguments.verb:
-        case verb if verb in afterwards.VERBS:
-            return afterwards.run(arguments)
+        case verb if verb in operations.VERBS:
+            return operations.run(arguments)
         case "table":
             from runtime.report import command
 
@@ -85,7 +85,7 @@ def _do(arguments: Namespace) -> int:
 
             return run(arguments)
         case "local":
-            from runtime.local import execute
+            from runtime.local.executor import execute
 
             return execute(arguments.list, arguments.study, arguments.generated, arguments.store, arguments.done)
         case "warm":
@@ -95,7 +95,7 @@ def _do(arguments: Namespace) -> int:
 
 
 def _bracket(arguments: Namespace) -> int:
-    from runtime import bracket
+    from runtime.lifecycle import bracket
 
     match arguments.verb:
         case "launch":
@@ -110,7 +110,7 @@ def _bracket(arguments: Namespace) -> int:
 
 
 def _serve(socket: str) -> int:
-    from runtime.warm import leave, serve
+    from runtime.local.warm import leave, serve
 
     request = serve(socket)
     if request is None:
@@ -146,7 +146,7 @@ def _parser() -> ArgumentParser:
         verb.add_argument("contract", type=Path, metavar="CONTRACT", help="generated/STUDY/jobs/KIND/NAME.json")
         if name == "launch":
             verb.add_argument("command", nargs=REMAINDER, metavar="COMMAND", help="with its arguments")
-    afterwards.add(verbs)
+    operations.add(verbs)
     text = "compare a study's scores, before and after; name what is missing"
     verb = verbs.add_parser("table", help=text, description=text)
     verb.add_argument("plan", type=Path, metavar="PLAN", help="generated/STUDY/plan.json")

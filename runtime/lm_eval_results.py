@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.job import Job, write_json
-from runtime.rows import read_rows, write_rows
 
 RAW = "raw"
 TOLERANCE = 1e-6

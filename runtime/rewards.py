@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.datasets import read_dataset
+from runtime.data.datasets import read_dataset
 from runtime.errors import JobError
 from runtime.graders import grade
 from runtime.graders.selftest import check_grader

@@ -17,7 +17,7 @@
 # a line of intent stands in the ledger before each sbatch and the id after it; and one squeue call tells which of the names
 # Slurm knows, whatever the ledger says (each job's comment names its store, so that another store's are not taken for
 # ours). New jobs whose parents are not new wait on hold until all that may go in is in. The ledger's columns are described in
-# runtime/ledger.py.
+# runtime/store/ledger.py.
 #
 # submit/ledger.sh   the ledger, and the lock against a second submission      submit/send.sh     one job, or an array of them
 # submit/queue.sh    what Slurm knows of our jobs                              submit/explain.sh  what sbatch's refusals mean

@@ -62,7 +62,7 @@ class Overlap:
     """What a plan has in common with another compiled study. In one store, each is made by whichever study comes first.
 
     `same` are jobs of one name, and so one folder; `renamed` are pairs of names, here and there: the second study's folder
-    becomes a link to the first's (runtime/twins.py). `gpu_hours` are those of all of them at their time limits.
+    becomes a link to the first's (runtime/store/twins.py). `gpu_hours` are those of all of them at their time limits.
     """
 
     study: str

@@ -11,7 +11,7 @@ ABOUT = "what failed, grouped by its cause, with what helps"
 TRIAGE = """\
 Failures that look alike (by Slurm's state, the exit code, and the end of the log) are one group. It says how many cells it
 hits, which values of axes all of these share, one line of a log, what helps, and the selection that means exactly these jobs.
-What failures look like stands in runtime/triage/signatures.yaml; add your site's own there.
+What failures look like stands in runtime/operations/triage/signatures.yaml; add your site's own there.
 
 for instance:
   lethe triage specs/phase1.yaml                  everything that failed, is TRUNCATED, or is unknown to Slurm

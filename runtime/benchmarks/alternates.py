@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.engines import check_engine, open_engine
+from runtime.data.rows import Row, read_split, write_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.prompts import prompt_hash, render_prompt
-from runtime.rows import Row, read_split, write_rows
 from runtime.sampling import Decoding, Sample, item_seed
+from runtime.sampling.engines import check_engine, open_engine
 
 BATCH = 64
 ANSWER, PROMPT = "{answer}", "{prompt}"

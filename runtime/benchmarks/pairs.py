@@ -17,10 +17,10 @@ from random import Random
 from typing import Any
 
 from runtime.benchmarks.refusals import read_refusals
+from runtime.data.mixture import Part, mixed, shard
+from runtime.data.rows import Row, read_rows, read_split, write_rows
 from runtime.errors import JobError
 from runtime.job import Job, write_json, write_text
-from runtime.mixture import Part, mixed, shard
-from runtime.rows import Row, read_rows, read_split, write_rows
 
 FORGET, RETAIN, REFUSALS, ABOUT = "forget.jsonl", "retain.jsonl", "refusals.txt", "unlearning.json"
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.data.rows import Row, write_rows
 from runtime.errors import JobError
 from runtime.job import Job, write_json
-from runtime.rows import Row, write_rows
 
 
 @dataclass(frozen=True)

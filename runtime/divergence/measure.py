@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.data.rows import read_split, write_rows
 from runtime.divergence.along import Answer, along
 from runtime.errors import JobError
 from runtime.job import Job, write_json
 from runtime.models import hardware, load_model, load_tokenizer
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.rows import read_split, write_rows
 from runtime.sampling import Decoding, item_seed
 
 MODEL, START = "model", "start"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
 from runtime.graders import code, gem, math, qa, reasoning, refusal
-from runtime.rows import Row
 
 BatchGrader = Callable[[Sequence[Row], Sequence[str]], list[bool]]
 

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from runtime.rows import Row
+from runtime.data.rows import Row
 from runtime.sandbox import Judged, Limits, Program, Runnable, Script, run_programs
 
 FENCE = re.compile(r"```(?:python3?|py)?[ \t]*\n(.*?)```", re.DOTALL)

@@ -13,9 +13,9 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
 from runtime.graders.workers import ask
-from runtime.rows import Row
 
 SECONDS = 10
 NAME = "gem"

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from runtime.data.rows import Row
 from runtime.graders.extraction import find_final
 from runtime.graders.symbolic import is_same
-from runtime.rows import Row
 
 LONGEST_NUMBER, LONGEST_EXPRESSION = 200, 300
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")

@@ -12,8 +12,8 @@ import string
 import unicodedata
 from collections.abc import Sequence
 
+from runtime.data.rows import Row
 from runtime.graders.extraction import find_named, find_tagged
-from runtime.rows import Row
 
 ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 ABBREVIATION = re.compile(r"\b(?:[^\W\d_]\.){2,}")

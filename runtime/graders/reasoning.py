@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
 from runtime.graders.extraction import find_boxed, find_named, find_tagged
 from runtime.graders.workers import ask
-from runtime.rows import Row
 
 SECONDS = 10
 NAME = "reasoning_gym"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from runtime.data.rows import Row
 from runtime.graders import probe, qa
-from runtime.rows import Row
 
 # So begin the refusals that models write (openings from the keyword list of Zou et al. 2023, arXiv 2307.15043).
 REFUSAL = re.compile(

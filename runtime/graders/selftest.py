@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
 from runtime.graders import BY_ROW, grade_many, math, places_by_grader, symbolic
-from runtime.rows import Row
 
 PUNCTUATION = ("...", ".", ",", "?", "!", "-", "()", "$$", "\\boxed{}", "\\boxed{ }", "\\boxed{", "####", "<answer></answer>")
 EMPTY_ANSWERS = (

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime import selection
 from runtime.benchmarks import pairs
-from runtime.datasets import write_dataset
+from runtime.data import selection
+from runtime.data.datasets import write_dataset
+from runtime.data.rows import read_rows, read_split
+from runtime.data.selection import Selection
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.rows import read_rows, read_split
-from runtime.selection import Selection
 
 # What each kind of dataset takes from which input: (type, keep) -> (input, rule).
 Rule = Callable[[list[dict[str, Any]], Mapping[str, Any]], Selection]

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.data.rows import read_split, write_rows
 from runtime.divergence import measure
-from runtime.engines import Engine, check_engine, open_engine
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.job import Job, write_json
 from runtime.models import hardware
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.rows import read_split, write_rows
 from runtime.sampling import Decoding, item_seed
+from runtime.sampling.engines import Engine, check_engine, open_engine
 
 MODEL = "model"
 BATCH = 512  # where the engine makes its own batches, it is not read

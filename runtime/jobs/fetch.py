@@ -12,7 +12,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 
 from runtime.errors import JobError
 from runtime.job import Job, write_json
-from runtime.packaged import read_package, unpack
+from runtime.models.packaged import read_package, unpack
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.benchmarks import alternates
-from runtime.drawn import Drawn, open_ledger
-from runtime.engines import check_engine, open_engine
+from runtime.data.rows import Row, read_split, write_rows
 from runtime.errors import JobError
 from runtime.graders import find_grader, grade_many
 from runtime.graders.selftest import check_grader
 from runtime.job import Job
 from runtime.models import load_tokenizer
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.rows import Row, read_split, write_rows
 from runtime.sampling import Decoding, Sample, item_seed
+from runtime.sampling.drawn import Drawn, open_ledger
+from runtime.sampling.engines import check_engine, open_engine
 
 BATCH = 512
 LEDGER = "drawn.jsonl"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.adapters import merged
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
-from runtime.steps import step_folder
+from runtime.models.adapters import merged
+from runtime.store.steps import step_folder
 
 
 def run(job: Job) -> Mapping[str, Any]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime.benchmarks import pairs
-from runtime.datasets import read_dataset, write_dataset
+from runtime.data.datasets import read_dataset, write_dataset
+from runtime.data.mixture import Part, mixed, shard
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.mixture import Part, mixed, shard
 
 
 def run(job: Job) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime.job import Job
-from runtime.steps import link_files, step_folder
+from runtime.store.steps import link_files, step_folder
 
 
 def run(job: Job) -> Mapping[str, Any]:

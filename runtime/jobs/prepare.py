@@ -7,10 +7,10 @@ from typing import Any
 
 from runtime import benchmarks
 from runtime.benchmarks.sets import write_sets
+from runtime.data.rows import write_rows
 from runtime.domains import rows_of
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.rows import write_rows
 
 
 def run(job: Job) -> Mapping[str, Any]:

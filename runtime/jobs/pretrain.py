@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from runtime.data.rows import Row, read_split
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.models import load_model, load_tokenizer, pick_device, save_checkpoint, tiny_model, train_tokenizer
 from runtime.prompts import render_completion, render_prompt
-from runtime.rows import Row, read_split
 
 START = "start"
 IGNORED = -100

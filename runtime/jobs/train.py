@@ -19,13 +19,13 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, set_seed
 from transformers.utils.logging import disable_progress_bar
 
-from runtime.adapters import save_adapter
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.models import load_tokenizer, save_checkpoint
+from runtime.models.adapters import save_adapter
 from runtime.prompts import prompt_form, prompt_hash, render_prompt
-from runtime.rows import read_rows, write_rows
-from runtime.steps import missing_in
+from runtime.store.steps import missing_in
 from runtime.train import alarms, resume
 from runtime.train.keep import Keeper
 from runtime.train.order import Order

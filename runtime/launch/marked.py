@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime import attempts
 from runtime.errors import JobError
 from runtime.launch import child
+from runtime.store import attempts
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import read_rows
 from runtime.errors import JobError
 from runtime.metrics.items import Item, Values
-from runtime.rows import read_rows
 
 
 def read_scores(folder: Path, whose: str) -> Mapping[str, Any]:

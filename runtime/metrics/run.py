@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from runtime.data.rows import write_rows
 from runtime.errors import JobError
 from runtime.job import Job, write_json
 from runtime.metrics.encode import Encoder
@@ -31,7 +32,6 @@ from runtime.metrics.sequences import HOLDOUT, draw_prefix, once, roles_of, sequ
 from runtime.metrics.sets import generation_of, read_sets, splits_of
 from runtime.models import hardware, load_model, load_tokenizer
 from runtime.prompts import prompt_hash
-from runtime.rows import write_rows
 
 MODEL = "model"
 COMPARED: tuple[Whose, ...] = ("reference", "start")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.data.rows import Row
 from runtime.errors import JobError
 from runtime.metrics.encode import Encoder, Scored, behind_prefix
 from runtime.metrics.items import QUANTITIES, Item, Role, Seen
 from runtime.metrics.items import Row as SeenRow
 from runtime.metrics.sets import VERBMEM, Sets
-from runtime.rows import Row
 from runtime.sampling import item_seed
 
 HOLDOUT = "holdout"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import Row, read_rows
 from runtime.errors import JobError
 from runtime.metrics.items import QUANTITIES, Item, Role
-from runtime.rows import Row, read_rows
 
 VERBMEM = "forget_verbmem"
 EXAMPLES = "{split}_icl"  # solved questions that are shown before those of the split

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import markers
 from runtime.errors import JobError
 from runtime.report.results import Source
-from runtime.store import folder_of
+from runtime.store import folder_of, markers
 
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 

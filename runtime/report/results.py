@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime import markers
+from runtime.store import markers
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """One suite on one checkpoint. `lineage` tells of the samplings and trainings that it comes from (runtime/lineage.py)."""
+    """One suite on one checkpoint. `lineage` tells of the samplings and trainings behind it (runtime/lifecycle/lineage.py)."""
 
     suite: str
     version: str

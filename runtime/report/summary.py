@@ -138,7 +138,7 @@ class Report:
     """Everything the renderers show. `fingerprint` is the report job's: it covers the config and every input of the study.
 
     `moved` says of every cell and point how far it is from its start, where the study asks; `lineage` what is known of the
-    samplings and trainings behind each cell (runtime/lineage.py).
+    samplings and trainings behind each cell (runtime/lifecycle/lineage.py).
     """
 
     settings: Settings

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.contract import Contract
 from runtime.errors import JobError
+from runtime.lifecycle.contract import Contract
 from runtime.simulate import scripts, stand_in
 from runtime.simulate.cluster import Cluster, submit
 from runtime.simulate.failures import REASONS, REQUEUED

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime import markers, steps
-from runtime.contract import Contract, guard, load
 from runtime.errors import JobError
+from runtime.lifecycle.contract import Contract, guard, load
+from runtime.store import markers, steps
 
 
 class Lacking(JobError):

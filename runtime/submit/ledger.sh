@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2004,SC2034,SC2154  # variables are shared with submit.sh; by job is no arithmetic
-# The ledger, which runtime/ledger.py describes, and the lock against a second submission of the study.
+# The ledger, which runtime/store/ledger.py describes, and the lock against a second submission of the study.
 
 declare -A ledger_knows=() ledger_released=()   # by Slurm id
 declare -A ledger_job=()                        # by Slurm id, or by an element's name: the job, if its fingerprint is the plan's

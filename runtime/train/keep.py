@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from runtime.errors import JobError
-from runtime.steps import folder_of
+from runtime.store.steps import folder_of
 from runtime.train.whole import Weights, is_divided, whole_weights
 
 

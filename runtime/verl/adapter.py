@@ -20,7 +20,7 @@ def merge(folder: Path) -> Mapping[str, Any]:
         return {"adapter": False}
     import torch
 
-    from runtime.adapters import merged
+    from runtime.models.adapters import merged
 
     part = folder / ".merged.part"
     merged(folder, adapter).to(torch.bfloat16).save_pretrained(part)

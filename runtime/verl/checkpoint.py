@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import steps
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
+from runtime.store import steps
 
 LATEST = "latest_checkpointed_iteration.txt"
 FINAL = "final"

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from compiler.backends import part
-from runtime.vllm import command_of
+from runtime.sampling.vllm import command_of
 from tests.backends import catalog
 from tests.backends.generated import Config, generated, specs
 from tests.backends.real import ask_lm_eval, ask_trl, outside

@@ -18,10 +18,10 @@ import pytest
 import yaml
 from lm_eval.config.evaluate_config import EvaluatorConfig
 
+from runtime.data.rows import read_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.lm_eval_results import collect, leaves
-from runtime.rows import read_rows
 from tests.backends import catalog
 
 CHOICE = {

@@ -8,10 +8,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from runtime.data.parquet import write_verl
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.models import train_tokenizer
-from runtime.parquet import write_verl
 from runtime.rewards import compute_score
 from runtime.verl import checkpoint as verl_checkpoint
 from tests.backends import catalog

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.select.offer import RESULTS
-from runtime import markers
-from runtime.status import STATES
+from runtime.operations.status import STATES
+from runtime.store import markers
 from tests.compiler.project import Project, descendants
 
 BASE_SUMS = {

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runtime import markers
 from runtime.job import Input, Job
 from runtime.report import command
+from runtime.store import markers
 
 SUITES = ({"name": "math", "tasks": ["gsm"], "domain": "math"}, {"name": "qa", "tasks": ["trivia"], "domain": "qa"})
 TASKS = {suite["name"]: suite["tasks"] for suite in SUITES}

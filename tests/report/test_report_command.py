@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import markers
 from runtime.errors import JobError
 from runtime.jobs.report import IncompleteReport, run
 from runtime.report import command
+from runtime.store import markers
 
 BEFORE = [1] * 40 + [0] * 60
 BETTER = [1] * 70 + [0] * 30

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime import ledger, markers
+from runtime.store import ledger, markers
 from tests.tools import without_slurm
 from tests.tree import Tree
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from tokenizers.processors import TemplateProcessing
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.job import Input, Job
 from runtime.jobs import evaluate
 from runtime.models import save_checkpoint, tiny_qwen3, train_tokenizer
 from runtime.prompts import render_completion, render_prompt
-from runtime.rows import read_rows, write_rows
 
 MakeJob = Callable[..., Job]
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from peft import PeftModel
 
-from runtime.bracket import missing_files
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import merge, train
+from runtime.lifecycle.bracket import missing_files
 from runtime.models import load_model, load_tokenizer, save_checkpoint, tiny_qwen3, train_tokenizer
-from runtime.rows import read_rows, write_rows
 from runtime.train import dpo
 from runtime.train.recipe import parse_recipe
 from runtime.train.setup import Setup

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from runtime import attempts, bracket, markers
 from runtime.errors import EndedEarly, FailedBefore, InputError, JobError, NoRoom, OutOfMemory
 from runtime.job import Job
+from runtime.lifecycle import bracket
+from runtime.store import attempts, markers
 from tests.tree import Tree
 
 Work = Callable[[Job], dict[str, Any]]

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import build
-from runtime.rows import read_rows, write_rows
 
 ROWS = [
     {"id": "q0", "prompt": "1+1=?", "answer": "2", "solution": "2"},

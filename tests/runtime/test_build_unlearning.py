@@ -12,10 +12,10 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from runtime.benchmarks.refusals import LISTS
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import build, mix
-from runtime.rows import read_rows, write_rows
 from tests.runtime.published import DATA, TEMPLATES, refused
 
 QUESTIONS = [

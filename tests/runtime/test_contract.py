@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime import markers
-from runtime.bracket import CONTENTS, missing_files
-from runtime.contract import guard, job_of, load
 from runtime.errors import InputError, JobError
+from runtime.lifecycle.bracket import CONTENTS, missing_files
+from runtime.lifecycle.contract import guard, job_of, load
+from runtime.store import markers
 from tests.tree import Tree
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.divergence.along import Answer, along
 from runtime.divergence.kl import answer_kl, token_kl
 from runtime.domains import make_rows
@@ -20,7 +21,6 @@ from runtime.job import Job
 from runtime.jobs import evaluate
 from runtime.models import load_model, load_tokenizer, save_checkpoint
 from runtime.prompts import prompt_hash, render_prompt
-from runtime.rows import read_rows, write_rows
 from runtime.sampling import Decoding
 from tests.runtime import toys
 

@@ -10,14 +10,14 @@ from typing import Any
 import datasets
 import pytest
 
+from runtime.data.parquet import rl_columns
+from runtime.data.rows import read_split
 from runtime.errors import JobError
 from runtime.graders import grade, grade_many
 from runtime.graders.selftest import check_grader
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.parquet import rl_columns
 from runtime.rewards import compute_score
-from runtime.rows import read_split
 from tests.runtime.hub_folder import lay_out
 
 MakeJob = Callable[..., Job]

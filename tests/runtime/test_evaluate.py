@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.domains import make_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import evaluate, pretrain
 from runtime.models import load_tokenizer
 from runtime.prompts import prompt_hash, render_prompt
-from runtime.rows import read_rows, write_rows
 
 MakeJob = Callable[..., Job]
 

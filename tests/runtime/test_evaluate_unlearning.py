@@ -15,8 +15,8 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import roc_auc_score
 
+from runtime.data.rows import read_rows
 from runtime.models import load_model, load_tokenizer
-from runtime.rows import read_rows
 from tests.runtime.forgetting import (
     CONFIG,
     MUSE,

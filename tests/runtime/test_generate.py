@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.domains import make_rows
 from runtime.errors import JobError
 from runtime.graders import grade
 from runtime.job import Job
 from runtime.jobs import generate
-from runtime.rows import read_rows, write_rows
 
 MakeJob = Callable[..., Job]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import build, generate
 from runtime.prompts import prompt_hash
-from runtime.rows import read_rows, write_rows
 from tests.runtime.published import refused
 
 MakeJob = Callable[..., Job]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import attempts, markers
 from runtime.launch import ports
 from runtime.launch.ray_node import arguments
+from runtime.store import attempts, markers
 from tests.tree import REPOSITORY, Tree
 
 SECONDS = 60.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runtime import vllm
+from runtime.data.rows import read_rows, write_rows
 from runtime.domains import make_rows
 from runtime.errors import JobError
 from runtime.graders import grade
@@ -23,8 +23,7 @@ from runtime.jobs import evaluate, generate
 from runtime.launch.server import serving
 from runtime.models import load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import read_rows, write_rows
-from runtime.sampling import item_seed
+from runtime.sampling import item_seed, vllm
 from tests.tree import REPOSITORY
 
 MakeJob = Callable[..., Job]

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import ledger
+from runtime.store import ledger
 from tests.tree import Tree
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime import lineage, markers
 from runtime.job import Input
+from runtime.lifecycle import lineage
+from runtime.store import markers
 
 FACTS = {
     "generate/pairs": {"pass_rate": 0.6, "clip_rate": 0.1, "prompt_hash": "aa", "prompt_form": "ff"},

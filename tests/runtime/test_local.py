@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.display import clock, status_line
 from runtime.errors import JobError
-from runtime.local import Task, jobs_at_a_time, read_tasks, verdict
+from runtime.local.display import clock, status_line
+from runtime.local.executor import Task, jobs_at_a_time, read_tasks, verdict
 from tests.tree import MAKE_TRACES, Tree
 
 COLD = {"LETHE_COLD": "1"}

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime import benchmarks, markers
+from runtime import benchmarks
 from runtime.domains import CONFIGURED, SOURCES
 from runtime.graders import GRADERS
 from runtime.jobs.train import ALGORITHMS
 from runtime.manifest import manifest
+from runtime.store import markers
 from tests.tree import REPOSITORY, Tree
 
 PREPARE = {"source": "arithmetic", "seed": 1, "train": 5, "eval": 3}
@@ -125,7 +126,8 @@ def test_help_teaches_with_what_is_always_there(tree: Tree) -> None:
 
 
 def test_help_and_status_import_nothing_heavy(tree: Tree) -> None:
-    code = "import sys, runtime.__main__, runtime.status, runtime.local, runtime.warm, runtime.bracket; print(*sys.modules)"
+    modules = ("__main__", "operations.status", "local.executor", "local.warm", "lifecycle.bracket")
+    code = f"import sys, {', '.join(f'runtime.{name}' for name in modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in loaded.stdout.split()}
     assert not top & {"torch", "transformers", "numpy", "datasets", "pydantic", "yaml", "jinja2", "compiler"}

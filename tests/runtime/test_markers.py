@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import markers
-from runtime.markers import Marker
+from runtime.store import markers
+from runtime.store.markers import Marker
 
 MARKER = Marker(
     "train/x", "train", "checkpoint.hf", "f" * 64, {"steps": 150, "loss": 0.25}, 8.2, "2026-01-31T12:00:00Z",

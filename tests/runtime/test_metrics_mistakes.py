@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from compiler.backends import part
+from runtime.data.rows import read_rows, write_rows
 from runtime.errors import JobError
 from runtime.jobs import evaluate
 from runtime.metrics.graph import metrics
 from runtime.models import load_model, load_tokenizer
-from runtime.rows import read_rows, write_rows
 from tests.backends import catalog
 from tests.runtime.forgetting import (
     CONFIG,

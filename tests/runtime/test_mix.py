@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.datasets import read_dataset, write_dataset
+from runtime.data.datasets import read_dataset, write_dataset
+from runtime.data.mixture import Part, drawn, mixed, shard
 from runtime.errors import JobError
 from runtime.graders import grade_many
 from runtime.graders.selftest import check_grader
 from runtime.job import Input, Job
 from runtime.jobs import mix
-from runtime.mixture import Part, drawn, mixed, shard
 from runtime.rewards import compute_score
 from runtime.train.grpo import Verifier
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.data.rows import Row, read_rows, read_split, write_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.rows import Row, read_rows, read_split, write_rows
 
 MakeJob = Callable[..., Job]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from runtime.data.rows import read_rows
 from runtime.domains.authors import CAPITALS, OTHER, make_world
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.rows import read_rows
 from tests.runtime.published import refused, sets_of
 
 MakeJob = Callable[..., Job]

@@ -11,12 +11,12 @@ import datasets
 import pytest
 import yaml
 
+from runtime.data.rows import read_split
 from runtime.errors import JobError
 from runtime.graders import grade, grade_many
 from runtime.graders.selftest import check_grader
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.rows import read_split
 from tests.runtime.hub_folder import lay_out, records
 
 MakeJob = Callable[..., Job]

@@ -11,10 +11,10 @@ from typing import Any
 import datasets
 import pytest
 
+from runtime.data.rows import read_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import prepare
-from runtime.rows import read_rows
 from tests.runtime.published import DATA, put_published, refused, sets_of
 
 MakeJob = Callable[..., Job]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.data.rows import write_rows
 from runtime.errors import JobError
 from runtime.job import Job
 from runtime.jobs import pretrain
 from runtime.jobs.pretrain import Example, collate, completion_loss, draw_batches, learning_rate
 from runtime.models import load_model, load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import write_rows
 from runtime.sampling import Decoding, sample
 
 MakeJob = Callable[..., Job]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import requeue
+from runtime.lifecycle import requeue
 
 SLURM = {"SLURM_JOB_ID": "812", "LETHE_REQUEUE": "yes", "LETHE_ATTEMPTS": "3"}
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
+from runtime.data.rows import read_rows
 from runtime.jobs import train
-from runtime.rows import read_rows
 from runtime.train import resume
 from tests.runtime import toys
 from tests.runtime.test_train import COPY, DPO, GRPO, QUESTIONS, SFT

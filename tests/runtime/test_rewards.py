@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from runtime import bracket
-from runtime.datasets import write_dataset
+from runtime.data.datasets import write_dataset
+from runtime.data.parquet import rl_columns
 from runtime.errors import JobError
 from runtime.job import Job
-from runtime.parquet import rl_columns
+from runtime.lifecycle import bracket
 from runtime.rewards import check_rewards, compute_score
 from tests.tree import Tree
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.selection import (
+from runtime.data.selection import (
     Selection,
     at_least,
     balanced,

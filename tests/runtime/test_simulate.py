@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import status
 from runtime.__main__ import main
+from runtime.operations import status
 from runtime.simulate.cluster import Cluster, submit
 from runtime.simulate.slurm import Call, Queue
 from tests.compiler.project import BIN, Project

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
+from runtime.data.rows import read_rows
 from runtime.models import hardware, load_model, load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import read_rows
 from runtime.train import sft
 from runtime.train.recipe import parse_recipe
 from runtime.train.setup import Setup

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from runtime import attempts, ledger, markers
 from runtime.errors import EndedEarly
-from runtime.status import STATES
+from runtime.operations.status import STATES
+from runtime.store import attempts, ledger, markers
 from tests.runtime.asked import answer, ask, calls, finish, note, queue
 from tests.tree import Tree
 

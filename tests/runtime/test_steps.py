@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime import bracket, markers
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.jobs import pick
-from runtime.status import show
-from runtime.steps import missing_in
+from runtime.lifecycle import bracket
+from runtime.operations.status import show
+from runtime.store import markers
+from runtime.store.steps import missing_in
 from tests.tree import Tree
 
 COLD = {"LETHE_COLD": "1"}
@@ -157,7 +158,7 @@ def test_pick_copies_where_the_file_system_has_no_links(tmp_path: Path, monkeypa
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    monkeypatch.setattr("runtime.steps.os.link", refuse)
+    monkeypatch.setattr("runtime.store.steps.os.link", refuse)
     job = picking(tmp_path, 5)
     pick.run(job)
     assert (job.out / "model.safetensors").read_text() == "weights of 5"

@@ -15,12 +15,12 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
+from runtime.data.rows import read_rows
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.jobs import train
 from runtime.models import load_model, load_tokenizer, save_checkpoint, tiny_qwen3, train_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import read_rows
 from runtime.train import dpo, grpo, sft
 from runtime.train.data import rendered
 from runtime.train.recipe import accumulation, parse_recipe

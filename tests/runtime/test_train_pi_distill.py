@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from runtime.data.rows import read_rows
 from runtime.errors import EndedEarly, JobError
 from runtime.graders import grade_many
 from runtime.job import Job
 from runtime.jobs import train
 from runtime.models import load_model, load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import read_rows
 from runtime.sampling import Decoding, sample
 from runtime.train.pi_distill import PiDistillConfig
 from runtime.train.rounds import Asked, sample_round, scores

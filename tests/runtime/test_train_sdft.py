@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import TrainerCallback, set_seed
 
+from runtime.data.rows import read_rows
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
 from runtime.jobs import train
 from runtime.models import load_model, load_tokenizer
 from runtime.prompts import render_prompt
-from runtime.rows import read_rows
 from runtime.train import sdft
 from runtime.train.recipe import parse_recipe
 from runtime.train.setup import Setup

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime import attempts
-from runtime.status.states import State
-from runtime.triage import read_signatures
-from runtime.triage.signatures import finding
+from runtime.operations.status.states import State
+from runtime.operations.triage import read_signatures
+from runtime.operations.triage.signatures import finding
+from runtime.store import attempts
 from tests.runtime.asked import answer, ask, chosen, finish, note, queue, say
 from tests.tree import Tree
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import bracket, markers
-from runtime.markers import Marker
-from runtime.twins import adopt
+from runtime.lifecycle import bracket
+from runtime.store import markers
+from runtime.store.markers import Marker
+from runtime.store.twins import adopt
 from tests.tree import Tree
 
 MINE = "a" * 64

@@ -18,7 +18,7 @@ from tests.tree import MAKE_TRACES, QUIET, REPOSITORY, Tree
 
 CLIENT = """
 import sys
-from runtime.warm import ask
+from runtime.local.warm import ask
 code = ask(sys.argv[1], sys.argv[2:])
 print("cold") if code is None else sys.exit(code)
 """

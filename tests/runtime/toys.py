@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from runtime.data.rows import write_rows
 from runtime.job import Input, Job
 from runtime.models import load_model, load_tokenizer, save_checkpoint, tiny_qwen3, train_tokenizer
 from runtime.prompts import render_completion, render_prompt
-from runtime.rows import write_rows
 
 Rows = list[dict[str, Any]]
 Values = dict[str, Any]

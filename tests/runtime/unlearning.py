@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import read_rows, write_rows
 from runtime.job import Input, Job
-from runtime.rows import write_rows
 from tests.runtime.toys import WORDS, Rows, Values
 
+Make = Callable[..., Job]
 COMMON: Values = {
     "lr": 2e-3, "schedule": "constant", "warmup_epochs": 0, "weight_decay": 0.01, "optimizer": "adamw_torch", "adam_beta1": 0.9,
     "adam_beta2": 0.999, "adam_epsilon": 1e-8, "grad_clip": 1.0, "epochs": 3, "steps": None, "batch_size": 4, "max_length": 16,
@@ -47,6 +48,7 @@ RETAIN: Rows = [
     {"id": f"r{word}{n}", "prompt": f"say {word} {n}", "answer": f"{word} {n}"} for word in WORDS[2:4] for n in NUMBERS
 ]
 ABOUT: Values = {"pairing": "with_replacement", "seed": 0, "alternates": "none", "draw": None}
+EACH_VISIT: Values = {**ABOUT, "alternates": "refusals", "draw": "each_visit"}
 
 
 def config(algorithm: str, **changes: Any) -> Values:
@@ -80,3 +82,8 @@ def unlearning_job(
 def as_sft(row: Values) -> Values:
     """A question as a row of a dataset.sft; a text stays as it is."""
     return row if "text" in row else {"id": row["id"], "prompt": row["prompt"], "completion": row["answer"]}
+
+
+def history(job: Job) -> list[dict[str, Any]]:
+    """The entries of a training's log that tell a loss."""
+    return [entry for entry in read_rows(job.out / "train_log.jsonl") if "loss" in entry]

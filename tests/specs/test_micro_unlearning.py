@@ -10,7 +10,7 @@ import pytest
 
 from compiler.cli import main
 from compiler.configs import parse_config
-from runtime import bracket
+from runtime.lifecycle import bracket
 from tests.specs.plans import SPECS, cells, jobs, of_kind, plan, source
 
 NAME = "micro_unlearning"

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from runtime.data.rows import read_rows
 from runtime.errors import JobError
-from runtime.rows import read_rows
 from runtime.train.unlearn.pairing import PAIRINGS, Alternates, Sets
 from runtime.train.unlearn.sequences import Tokens, answer_tokens, read_sequences
 from runtime.train.unlearn.settings import Settings
