@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,12 @@ def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
     """
     if not begin(path, marked=marked):
         return 0
-    ending = child.run(command)
+    contract = _open(path)
+    with _told_of(contract) as more:
+        ending = child.run(command, {**os.environ, **more})
     if ending.code == 0:
         finish(path)
         return 0
-    contract = _open(path)
     with _noted(contract):
         if ending.told and (saved := _saved(contract)) is not None:
             when = f"saved last at {saved:%Y-%m-%d %H:%M:%S}"
@@ -80,6 +81,15 @@ def launch(path: Path, command: Sequence[str], *, marked: bool) -> int:
                 withdrawn=ending.told != signal.SIGUSR1,
             )
         raise CommandFailed(f"{contract.job}: {command[0]} ended with exit code {ending.code}", ending.code)
+
+
+def _told_of(contract: Contract) -> AbstractContextManager[Mapping[str, str]]:
+    """What shows how far a command is while it runs, if anything does; inside, the variables that it needs for that."""
+    if contract.output_type != "checkpoint.shards":
+        return nullcontext({})
+    from runtime.lifecycle import follow
+
+    return follow.followed(job_of(contract))
 
 
 def begin(path: Path, *, marked: bool = False) -> bool:
@@ -127,9 +137,10 @@ def _saved(contract: Contract) -> datetime | None:
 def _gathered(job: Job, output_type: str) -> Mapping[str, Any]:
     """The facts of what another program left, made into the artifact that its type promises."""
     if output_type == "checkpoint.shards":
+        from runtime.lifecycle import follow
         from runtime.verl import checkpoint
 
-        return checkpoint.close(job)
+        return {**checkpoint.close(job), **follow.close(job)}
     if output_type == "scores":
         from runtime import lm_eval_results
 

@@ -3,6 +3,7 @@
     attempts/N/attempt.json   {"lethe": 1, "job", "fingerprint", "number", "host", "slurm", "restarts", "started", "began",
                                "before", "marked", "ended", "exit_code", "why"}; the last three are null until it ends, and for
                                ever if it is killed
+    attempts/N/metrics.jsonl  what VeRL logged (runtime/verl/log.py)
     attempts/N/RAN            the mark of a command that ran to a good end, where one is asked for
 
 A launcher may end with 0 although what it was to launch never ran (Ray's does, when Ray does not start). So a command can be
@@ -137,6 +138,16 @@ def latest(out: Path) -> Attempt | None:
         return Attempt(**fields)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def folders(out: Path) -> list[Path]:
+    """The folders of all attempts, from the first to the last."""
+    return sorted((folder for folder in (out / FOLDER).glob("[0-9]*")), key=lambda folder: int(folder.name))
+
+
+def folder_of_latest(out: Path) -> Path:
+    """The folder of the attempt under way, by its own number: the link leads elsewhere once there is another one."""
+    return (out / FOLDER / LATEST).resolve()
 
 
 def truncate(out: Path, job: str, fingerprint: str, error: EndedEarly) -> None:

@@ -1,10 +1,11 @@
 """Alarms of a training that samples: what its own log says about a reward that teaches nothing, or is being cheated.
 
-Three things, each told from the entries of `train_log.jsonl` alone:
+Four things, each told from the entries of `train_log.jsonl` alone:
 
 - `no_spread`: in most groups all answers have one reward, so that nothing can be learned from them;
 - `jump`: the accuracy of the samples rises or falls between two entries by more than training explains;
-- `at_the_cap`: most answers are cut off at the length that they may have.
+- `at_the_cap`: most answers are cut off at the length that they may have;
+- `no_number`: VeRL leaves out an update whose loss or gradient is no finite number, and trains on (other trainers end there).
 
 They end no training, since each has an innocent reading (the task is learned, the cap is short); they say where to look.
 """
@@ -21,13 +22,15 @@ WATCHED = (REWARD, NO_SPREAD, CLIPPED)
 MOST_WITHOUT_SPREAD = 0.9  # share of groups
 MOST_CLIPPED = 0.5  # share of answers
 LARGEST_JUMP = 0.3  # of a mean reward between 0 and 1
+FINITE = ("loss", "grad_norm")  # null where it is none
 
 Entry = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One kind of alarm: the steps of the first and the last entry that raised it, how many did, and the worst value."""
+    """One kind of alarm: the steps of the first and the last entry that raised it, how many did, and the worst value
+    (of `no_number`, 1)."""
 
     kind: str
     first_step: int
@@ -47,11 +50,13 @@ SAID = {
     "no_spread": "{:.0%} of the groups have one reward for all answers",
     "jump": "the samples' accuracy moves by {:+.0%} between two log entries",
     "at_the_cap": "{:.0%} of the answers are cut off at their longest",
+    "no_number": "loss or gradient is no finite number, so that an update is left out",
 }
 LOOK = {
     "no_spread": "is the task learned, out of reach, or the grader cheated?",
     "jump": "read samples: is the grader cheated, or did training diverge?",
     "at_the_cap": "raise the cap, or see whether answers ramble",
+    "no_number": "lower lr or grad_clip",
 }
 
 
@@ -61,6 +66,7 @@ def find_alarms(history: Sequence[Entry]) -> list[Alarm]:
         "no_spread": _at_least(history, NO_SPREAD, MOST_WITHOUT_SPREAD),
         "jump": _jumps(history),
         "at_the_cap": _at_least(history, CLIPPED, MOST_CLIPPED),
+        "no_number": [(int(entry["step"]), 1.0) for entry in history if any(entry.get(name, 0) is None for name in FINITE)],
     }
     found = [_alarm(kind, entries) for kind, entries in raised.items() if entries]
     return sorted(found, key=lambda alarm: alarm.first_step)

@@ -16,6 +16,7 @@ from typing import Any
 
 from runtime.errors import EndedEarly, JobError
 from runtime.job import Job
+from runtime.prompts import PROBE, prompt_hash
 from runtime.store import steps
 
 LATEST = "latest_checkpointed_iteration.txt"
@@ -26,12 +27,13 @@ TOKENIZER = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_t
 def close(job: Job) -> Mapping[str, Any]:
     """Check the last checkpoint in `job.out`; link `final` to its model, and `steps/N` to every model that is there.
 
-    The facts are the updates, the rows trained on, and the steps kept. The checkpoints' tokenizers become the start's own
-    again, since VeRL saves them with the chat template of its config.
+    The facts are the updates, the rows trained on, the steps kept, and the hashes of the prompts and of their form. The
+    checkpoints' tokenizers become the start's own again, since VeRL saves them with the chat template of its config.
     Raises EndedEarly when the run stopped before its last update, JobError when there is no checkpoint.
     """
-    rows = rows_trained_on(job.config, job.inputs["data"].path / "train.parquet", job.inputs["start"].path)
-    planned, reached = planned_updates(job.config, rows), _reached(job.out)
+    start = job.inputs["start"].path
+    prompts = prompts_trained_on(job.config, job.inputs["data"].path / "train.parquet", start)
+    planned, reached = planned_updates(job.config, len(prompts)), _reached(job.out)
     if reached < planned:
         message = f"{job.id} ended at update {reached} of {planned}; run it again, and it goes on from there"
         raise EndedEarly(message, reached, planned)
@@ -40,9 +42,10 @@ def close(job: Job) -> Mapping[str, Any]:
     shutil.rmtree(job.out / steps.FOLDER, ignore_errors=True)
     (job.out / steps.FOLDER).mkdir()
     for step in kept:
-        restore_tokenizer(job.inputs["start"].path, model_of(job.out, step) / "huggingface")
+        restore_tokenizer(start, model_of(job.out, step) / "huggingface")
         _link(steps.folder_of(job.out, step), model_of(job.out, step))
-    return {"updates": reached, "rows": rows, "kept": kept}
+    asked = {"prompt_hash": prompt_hash(prompts), "prompt_form": form_of_prompts(job.config, start)}
+    return {"updates": reached, "rows": len(prompts), "kept": kept, **asked}
 
 
 def start_over_if_past(job: str, out: Path, needed: Iterable[int]) -> None:
@@ -81,14 +84,34 @@ def rows_trained_on(config: Mapping[str, Any], data: Path, start: Path) -> int:
     """The rows of the parquet, without the prompts that VeRL leaves out for their length."""
     import pyarrow.parquet
 
-    if not config["data"].get("filter_overlong_prompts", False):
+    if not _leaves_out_long(config):
         return int(pyarrow.parquet.read_metadata(data).num_rows)
+    return len(prompts_trained_on(config, data, start))
+
+
+def prompts_trained_on(config: Mapping[str, Any], data: Path, start: Path) -> list[str]:
+    """Those rows' prompts as VeRL renders them: by the config's template, whatever the start's tokenizer has."""
+    import pyarrow.parquet
+
     from runtime.models import load_tokenizer
 
-    tokenizer = load_tokenizer(start)
-    template = config["actor_rollout_ref"]["model"]["custom_chat_template"]
-    prompts = pyarrow.parquet.read_table(data, columns=["prompt"]).column("prompt").to_pylist()
-    return sum(_tokens(tokenizer, prompt, template) <= config["data"]["max_prompt_length"] for prompt in prompts)
+    tokenizer, template = load_tokenizer(start), _model(config)["custom_chat_template"]
+    supervised = "messages_key" in config["data"]
+    name = config["data"]["messages_key" if supervised else "prompt_key"]
+    column = pyarrow.parquet.read_table(data, columns=[name]).column(name).to_pylist()
+    prompts = [_rendered(tokenizer, messages[:-1] if supervised else messages, template) for messages in column]
+    if not _leaves_out_long(config):
+        return prompts
+    most = config["data"]["max_prompt_length"]
+    return [prompt for prompt in prompts if len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) <= most]
+
+
+def form_of_prompts(config: Mapping[str, Any], start: Path) -> str:
+    """How VeRL asks the model, as `runtime.prompts.prompt_form` tells it of a tokenizer."""
+    from runtime.models import load_tokenizer
+
+    messages = [{"role": "user", "content": PROBE}]
+    return prompt_hash([_rendered(load_tokenizer(start), messages, _model(config)["custom_chat_template"])])
 
 
 def model_of(out: Path, step: int) -> Path:
@@ -134,6 +157,14 @@ def _reached(out: Path) -> int:
     return int(file.read_text(encoding="utf-8").strip())
 
 
-def _tokens(tokenizer: Any, messages: Any, template: str) -> int:
-    rendered = tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False)
-    return len(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+def _leaves_out_long(config: Mapping[str, Any]) -> bool:
+    return bool(config["data"].get("filter_overlong_prompts", False))
+
+
+def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    model: Mapping[str, Any] = config["actor_rollout_ref"]["model"] if "actor_rollout_ref" in config else config["model"]
+    return model
+
+
+def _rendered(tokenizer: Any, messages: Any, template: str) -> str:
+    return str(tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False))

@@ -89,7 +89,8 @@ SFT_PLACES = {
     "model.path": "/store/start", "model.use_remove_padding": False, "model.lora_rank": 0,
     "model.override_config": {"attn_implementation": "sdpa"},
     "trainer.total_epochs": 3, "trainer.total_training_steps": None, "trainer.save_freq": 100, "trainer.n_gpus_per_node": 2,
-    "trainer.project_name": "lethe", "trainer.experiment_name": "gt_sft_math_base_4b", "trainer.logger": ["console", "wandb"],
+    "trainer.project_name": "lethe", "trainer.experiment_name": "gt_sft_math_base_4b",
+    "trainer.logger": ["console", "file", "wandb"],
 }  # fmt: skip
 GRPO_PLACES = {
     "algorithm.adv_estimator": "grpo", "algorithm.norm_adv_by_std_in_grpo": True, "algorithm.use_kl_in_reward": False,

@@ -12,6 +12,7 @@ from runtime.data.parquet import write_verl
 from runtime.errors import JobError
 from runtime.job import Input, Job
 from runtime.models import train_tokenizer
+from runtime.prompts import prompt_hash
 from runtime.rewards import compute_score
 from runtime.verl import checkpoint as verl_checkpoint
 from tests.backends import catalog
@@ -51,7 +52,8 @@ def add_checkpoint(out: Path, step: int, algorithm: str) -> None:
 
 def test_a_finished_run_points_at_its_model_with_the_starts_tokenizer(tmp_path: Path) -> None:
     job = finished_run(tmp_path, 35, 6)
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 35, "kept": [6]}
+    facts = verl_checkpoint.close(job)
+    assert (facts["updates"], facts["rows"], facts["kept"]) == (6, 35, [6])
     final = job.out / "final"
     assert final.resolve() == job.out / "global_step_6" and not (final / "huggingface" / "chat_template.jinja").exists()
     assert (final / "huggingface" / "tokenizer.json").read_bytes() == (tmp_path / "start" / "tokenizer.json").read_bytes()
@@ -60,7 +62,9 @@ def test_a_finished_run_points_at_its_model_with_the_starts_tokenizer(tmp_path: 
 
 def test_prompts_that_verl_leaves_out_are_not_counted(tmp_path: Path) -> None:
     job = finished_run(tmp_path, 33, 6, algorithm="grpo")
-    assert verl_checkpoint.close(job) == {"updates": 6, "rows": 32, "kept": [6]}
+    facts = verl_checkpoint.close(job)
+    assert (facts["updates"], facts["rows"], facts["kept"]) == (6, 32, [6])
+    assert facts["prompt_hash"] == prompt_hash(["Q: 2+2? \nA:"] * 32)
     assert (job.out / "final").resolve() == job.out / "global_step_6" / "actor"
 
 

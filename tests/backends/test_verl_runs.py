@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 import torch
 
+from runtime.data.rows import read_rows
 from runtime.models import load_model, load_tokenizer
+from runtime.prompts import prompt_form
+from runtime.verl import log
 from tests.backends.real.outside import verl_python
 from tests.tree import QUIET, REPOSITORY
 
@@ -100,6 +104,9 @@ def test_a_signal_ends_both_processes_and_leaves_a_checkpoint_to_go_on_from(
     code, step, said = stopped
     assert code == 75, said[-3000:]
     assert 0 < step < STEPS and "SIGTERM ended it" in said and "run it again, and it goes on from there" in said
+    assert re.search(rf"^{TRAIN}: \d+/{STEPS} loss=", said, re.MULTILINE), said[-3000:]
+    progress = json.loads((study.out(TRAIN) / "PROGRESS.json").read_text())
+    assert 0 < progress["done"] <= STEPS == progress["total"]
     assert not (study.out(TRAIN) / "DONE.json").exists()
     assert len(list((study.out(TRAIN) / f"global_step_{step}").glob("model_world_size_2_rank_*.pt"))) == 2
     left = subprocess.run(["pgrep", "-f", str(study.generated / "configs")], capture_output=True, check=False)
@@ -114,6 +121,11 @@ def test_it_goes_on_and_its_shards_become_a_model_that_transformers_loads(study:
     assert f"step:{step} -" not in said and f"step:{step + 1} -" in said  # no step is made twice
     marker = study.marker(TRAIN)
     assert marker["facts"]["updates"] == STEPS and marker["seconds"] > 0
+    assert marker["facts"]["prompt_form"] == prompt_form(load_tokenizer(study.out("pretrain/base_micro")))
+    assert json.loads((study.out(TRAIN) / "PROGRESS.json").read_text())["done"] == STEPS
+    course = read_rows(study.out(TRAIN) / "train_log.jsonl")
+    assert [entry["step"] for entry in course] == list(range(1, STEPS + 1))
+    assert all(entry["loss"] > 0 and entry["grad_norm"] > 0 for entry in course)
     assert "already done" in study.run(TRAIN)
 
     study.run(CONVERT)
@@ -135,6 +147,35 @@ def test_what_it_took_is_a_pace_that_calibrate_counts(study: Study, stopped: tup
     [pace] = found["paces"]
     assert (pace["algorithm"], pace["scale"], found["untimed"]) == ("verl_sft", "micro", [])
     assert pace["median"] == pytest.approx(study.marker(TRAIN)["seconds"] / STEPS)
+
+
+# What VeRL's main_ppo does: its trainer, and in it its loggers, live in an actor of a cluster that others started.
+ACTOR = """
+import ray
+from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
+ray.init(runtime_env=get_ppo_ray_runtime_env(None))
+@ray.remote
+class Runner:
+    def run(self):
+        from verl.utils.tracking import Tracking
+        tracking = Tracking("p", "e", ["file"], config={})
+        tracking.log({"critic/score/mean": 0.5}, step=1)
+        tracking.finish()
+ray.get(Runner.remote().run.remote())
+"""
+
+
+@pytest.mark.slow
+def test_the_trainer_of_online_rl_hears_in_its_actor_where_to_log(tmp_path: Path) -> None:
+    (tmp_path / "actor.py").write_text(ACTOR)
+    python = Path(verl_python())
+    own = {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), log.VARIABLE: str(tmp_path / "log")}
+    done = subprocess.run(
+        [python, "-m", "runtime.launch.ray_cluster", "--nodes=1", "--cpus=2", "--gpus=0", "python", tmp_path / "actor.py"],
+        env={**os.environ, **QUIET, **own}, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert log.Reader(tmp_path / "log", grouped=True).new_entries() == [{"step": 1, "reward": 0.5}]
 
 
 @pytest.mark.gpu
