@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -29,12 +29,13 @@ from compiler.backends.options import (
     with_options,
     without,
 )
-from compiler.backends.rendering import environment, expression, holds, unmarked
+from compiler.backends.rendering import environment, expression, holds, reworked, settings_read, unmarked
 from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.environments.needs import Ask, Needs
 from compiler.language.source import Tree, read_tree
 from compiler.language.study import Name
+from compiler.language.schemas import BY_PROPERTY, surely_right
 from compiler.language.validation import Strict, check_schema, parse, shown
 
 
@@ -102,11 +103,38 @@ class Part:
         schema = self.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
         return check_schema({**schema, "$defs": self.schema.get("$defs", {})}, values, f"{group} of {whose}")
 
-    def check_rules(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
-        """Which cross-field rules the values break, once each value is right for itself."""
+    def check_rules(
+        self, settings: Tree, execution: Tree, whose: str, rules: Sequence[CrossFieldRule] | None = None
+    ) -> list[Diagnostic]:
+        """Which cross-field rules, by default all, the values break, once each value is right for itself."""
         given = {"settings": settings.data, "execution": execution.data, "option": self._option(settings, execution)}
-        broken = [rule for rule in self.rules if not holds(rule.that, given)]
+        broken = [rule for rule in (self.rules if rules is None else rules) if not holds(rule.that, given)]
         return [self._broken(rule, settings, execution, whose) for rule in broken]
+
+    def prints(self, setting: str) -> bool:
+        """Whether a config says a setting's value as it is, and nothing else in it depends on that."""
+        return self._reworked is not None and setting not in self._reworked and setting != OPTIONS and not self.more
+
+    @cached_property
+    def _reworked(self) -> frozenset[str] | None:
+        return reworked(self.config)
+
+    def check_numbers(self, names: frozenset[str], settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
+        """What is wrong with settings that differ from right ones in the numbers of these `names` alone.
+
+        What cannot depend on them was checked there: other values, rules on others, which options Lethe sets itself.
+        """
+        schema = self.schema["properties"]["settings"]
+        simple = schema.keys() <= BY_PROPERTY  # then a value is right or wrong by itself
+        if not simple or not all(surely_right(schema["properties"][name], settings.data[name]) for name in names):
+            wrong = self.check("settings", settings, whose)
+            if wrong:
+                return wrong
+        return self.check_rules(settings, execution, whose, self._rules_on(names))
+
+    def _rules_on(self, names: frozenset[str]) -> Sequence[CrossFieldRule]:
+        """The rules that may read one of these settings."""
+        return [rule for rule in self.rules if (read := settings_read(rule.that)) is None or read & names]
 
     def _broken(self, rule: CrossFieldRule, settings: Tree, execution: Tree, whose: str) -> Diagnostic:
         path = tuple(rule.at.split("."))

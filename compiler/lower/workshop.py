@@ -7,7 +7,7 @@ fingerprint are one job.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from compiler.fitness.models import Model
 from compiler.language.places import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
+from compiler.lower.alike import Family, key_of, mould, numbers, shown
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
@@ -109,6 +110,9 @@ class Workshop:
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
+    _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
@@ -147,30 +151,44 @@ class Workshop:
             settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
             execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
             execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
-            examined = self._examine(request, part, settings, execution)
+            names = numbers(part, settings)
+            alike = (*asked, id(request.execution), key_of(settings, names))
+            family = self._families.get(alike)
+            examined = self._examine(request, part, settings, execution, family)
             if examined is None:
                 return None
-            sources = self._sources(request, settings, execution)
-            found = Prepared(request, examined, sources, provenance(settings, GIVEN), resources)
-            self._prepared[key] = found
+            if names and alike not in self._families:
+                family = self._families[alike] = self._family(request, part, settings, names)
+            sources = self._sources(request, settings, execution, family)
+            origin = family.provenance if family else provenance(settings, GIVEN)
+            found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
         return found
 
-    def _examine(self, request: Request, part: backends.Part, settings: Tree, execution: Tree) -> Examined | None:
-        """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps."""
+    def _examine(
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None
+    ) -> Examined | None:
+        """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps.
+
+        Of a `family` all were right that there were, and only the numbers need be looked at in which these differ.
+        """
         key = (part.backend, part.what, canonical_json(settings.data), canonical_json(execution.data))
         found = self._examined.get(key)
         if found is None:
-            wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
-            wrong = wrong or part.check_rules(settings, execution, request.whose)
-            wrong = wrong or part.check_options(settings, execution, request.whose)
+            wrong = _wrong(request, part, settings, execution, family)
             self.wrong += wrong
             if wrong:
                 return None
-            blank = dict.fromkeys(part.takes("execution"))
-            config = part.config_of(settings.data, blank)
+            config, text = _config(part, settings.data, family)
             config = settings.data if canonical_json(config) == key[2] else config  # a large one is there once
-            found = self._examined[key] = Examined(settings.data, execution.data, config, decisive(config))
+            how = self._executions.setdefault(key[3], execution.data)  # equal ones are one object
+            found = self._examined[key] = Examined(settings.data, how, config, text)
         return found
+
+    def _family(self, request: Request, part: backends.Part, settings: Tree, names: tuple[str, ...]) -> Family | None:
+        """What settings have in common that differ from these, which are right, in the numbers of these `names`."""
+        made = mould(part, settings.data, dict.fromkeys(part.takes("execution")), names)
+        first = (settings, request.settings, request.execution)
+        return made and Family(frozenset(names), made, provenance(settings, GIVEN), first)
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
         """Have a training keep an intermediate checkpoint, for `asked`."""
@@ -202,9 +220,9 @@ class Workshop:
         """Whether a backend has a part of that name."""
         return backends.exists(backend, what)
 
-    def _sources(self, request: Request, settings: Tree, execution: Tree) -> Sources:
+    def _sources(self, request: Request, settings: Tree, execution: Tree, family: Family | None) -> Sources:
         place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
-        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"))
+        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), family)
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
@@ -250,14 +268,19 @@ class Workshop:
             self._edges[key] = Edge(name, made.id, made.output, made.path, made.fingerprint, required)
         return self._edges[key]
 
-    def _resources(self, request: Request) -> dict[str, Any]:
+    def _resources(self, request: Request) -> Mapping[str, Any]:
+        """What a class of resources comes to, for all who ask for it the very same."""
+        known = self._classes.get(request.resources)
+        if known is not None:
+            return known
         found = self.cluster.resources.get(request.resources)
         if found is None:
             message = (
                 f"cluster '{self.cluster_name}' has no resources '{request.resources}', which the {request.whose} asks for"
             )
             raise spec_error(self.cluster_at, message, nearest(request.resources, self.cluster.resources))
-        return {"class": request.resources, **found.model_dump()}
+        known = self._classes[request.resources] = {"class": request.resources, **found.model_dump()}
+        return known
 
     def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """What the cluster and the study decide of how a job runs."""
@@ -276,6 +299,26 @@ class Workshop:
             tree = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
             at = tree.at(("nodes",)) if tree.data else self.cluster_at
             self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
+
+
+def _wrong(
+    request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None
+) -> list[Diagnostic]:
+    """What is wrong with what a request asks for; of a family, with the numbers that differ from those of its first."""
+    if family is not None:
+        return part.check_numbers(family.names, settings, execution, request.whose)
+    wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
+    wrong = wrong or part.check_rules(settings, execution, request.whose)
+    return wrong or part.check_options(settings, execution, request.whose)
+
+
+def _config(part: backends.Part, settings: Mapping[str, Any], family: Family | None) -> tuple[Any, str]:
+    """The config with every execution value blank, and that as a part of the fingerprint."""
+    if family is not None:
+        values = family.numbers_of(settings)
+        return family.mould.config_of(values), family.mould.decisive_of(shown(values))
+    config = part.config_of(settings, dict.fromkeys(part.takes("execution")))
+    return config, decisive(config)
 
 
 def _asked(request: Request, taken: frozenset[str]) -> Asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -17,14 +17,16 @@ from compiler.language.places import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
 from compiler.output.arrays import Array, Grouping, Seat, grouped, parents
+from compiler.output.moulds import ConfigMould, Launches, config_mould
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
 from compiler.plan.canonical import indented
-from compiler.plan.plan import Job, Plan
+from compiler.plan.plan import Edge, Job, Plan
 from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
+HOLE = "\x1f"  # on both sides of a word that stands for a value of a job's own; no text of a spec holds it
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
 
@@ -56,15 +58,15 @@ class Files(Mapping[str, str]):
 
     def texts(self) -> Iterator[tuple[str, str | Iterator[str]]]:
         """The same with their texts, of which that of plan.json comes in parts."""
-        configs = _Configs(self.sources)
+        configs, scripts = _Configs(self.sources), Scripts(self.plan, self.cluster, self.tracking)
         yield "PLAN.md", plan_page(self.plan)
         for name, array in self._arrays:
-            first = self._job("", array.first, configs.named(array.first))
+            first = scripts.text(array.first, configs.named(array.first))
             yield name, array_script(self.plan, array, first)
         yield from ((name, configs.files(job)[ending]) for name, ending, job in self._configs())
         yield from ((name, feed(self.plan, self.cluster)) for name in self._feed())
         for name, job in self._of_jobs("jobs", "json", "sh"):
-            yield name, self._job(name, job, configs.named(job))
+            yield name, contract_text(self.plan, job) if name.endswith(".json") else scripts.text(job, configs.named(job))
         yield "plan.json", self.plan.pieces()
         yield "submit_all.sh", submit_all(self.plan, self.cluster)
 
@@ -101,34 +103,47 @@ class Files(Mapping[str, str]):
         named = [(f"{folder}/{job.id}.{ending}", job) for job in self.plan.jobs for ending in endings]
         return sorted(named, key=itemgetter(0))
 
-    def _job(self, name: str, job: Job, named: str) -> str:
-        """A job's contract or script."""
-        if name.endswith(".json"):
-            return contract_text(self.plan, job)
-        return script(self.plan, job, self.cluster, self.tracking, named)
-
 
 class _Configs:
-    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once."""
+    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once; of those that differ
+    in some numbers alone there is one with holes."""
 
     def __init__(self, sources: Mapping[str, Sources]) -> None:
         self._sources = sources
         self._files: dict[tuple[str | int, ...], Mapping[str, str]] = {}
         self._named: dict[tuple[str | int, ...], str] = {}
+        self._moulds: dict[tuple[int, int], ConfigMould | None] = {}
+        self._places: dict[str, str] = {}
 
     def files(self, job: Job) -> Mapping[str, str]:
         """A job's config files, by the ends of their names."""
+        sources = self._sources.get(job.id)
+        mould = self._mould(job, sources)
+        if mould is not None and sources is not None and sources.family is not None:
+            return {"yaml": mould.text(sources.family.numbers_of(job.settings), citing(sources, self._places))}
         same = self._same(job)
         if same not in self._files:
             laid = laid_out(job)
-            found = self._files[same] = {"yaml": laid.text(self._sources.get(job.id)), **laid.more}
-            self._named[same] = " ".join(_INPUT.findall(found["yaml"]))
+            self._files[same] = {"yaml": laid.text(self._sources.get(job.id)), **laid.more}
         return self._files[same]
 
     def named(self, job: Job) -> str:
         """The variables for its inputs that a job's config names."""
-        self.files(job)
-        return self._named[self._same(job)]
+        sources = self._sources.get(job.id)
+        same = (id(sources.family), id(job.execution)) if self._mould(job, sources) and sources else self._same(job)
+        if same not in self._named:
+            self._named[same] = " ".join(_INPUT.findall(self.files(job)["yaml"]))
+        return self._named[same]
+
+    def _mould(self, job: Job, sources: Sources | None) -> ConfigMould | None:
+        """What a job's config has in common with those of its family."""
+        if sources is None or sources.family is None:
+            return None
+        key = (id(sources.family), id(job.execution))  # objects that live as long as the plan and its sources
+        if key not in self._moulds:
+            said = citing(sources, self._places)
+            self._moulds[key] = config_mould(_part(job), job.settings, job.execution, sources.family, said)
+        return self._moulds[key]
 
     def _same(self, job: Job) -> tuple[str | int, ...]:
         return (job.backend, job.what, id(job.settings), id(job.execution), id(self._sources.get(job.id)))
@@ -199,16 +214,51 @@ def _kept(job: Job) -> dict[str, list[int]]:
 
 def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: str) -> str:
     """A job's sbatch script, which runs without Slurm just as well. `config` has what its config file names of its inputs."""
-    launch = _part(job).render_launch(job.settings, job.execution, _shown(job))
-    text = " ".join(_INPUT.findall(f"{launch} {config}"))
-    reported = job.kind == "train" and tracking.wandb != "disabled"
-    return _render(
-        "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
-        gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
-        slurm_name=slurm_name(plan, job), restarts=cluster.restarts, notice=notice(job, cluster),
-        shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
-        wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
-    )  # fmt: skip
+    return Scripts(plan, cluster, tracking).text(job, config)
+
+
+class Scripts:
+    """The scripts of a plan. Those of jobs that differ in their own names and in what they are called with are rendered once."""
+
+    def __init__(self, plan: Plan, cluster: Cluster, tracking: Tracking) -> None:
+        self._plan, self._cluster, self._tracking = plan, cluster, tracking
+        self._launches = Launches()
+        self._forms: dict[tuple[Hashable, ...], str] = {}
+
+    def text(self, job: Job, config: str) -> str:
+        """A job's script. `config` has what its config file names of its inputs."""
+        launch = self._launches.text(_part(job), job)
+        named = f"{launch} {config}" if "LETHE_IN_" in launch or config else ""
+        words = " ".join(_INPUT.findall(named)) if named else ""
+        shown = [edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in words] if words else []
+        before = notice(job, self._cluster)
+        alike = (job.kind, job.environment, id(job.resources), len(job.inputs), job.output, before, *(one.name for one in shown))
+        form = self._forms.get(alike)
+        if form is None:
+            form = self._forms[alike] = self._form(job, shown, before)
+        own = {
+            "id": job.id, "name": job.name, "path": job.path, "run": job.fingerprint[:16], "launch": launch,
+            "slurm_name": slurm_name(self._plan, job),
+        }  # fmt: skip
+        return form % {**own, **{f"input{number}": edge.path for number, edge in enumerate(shown)}}
+
+    def _form(self, job: Job, shown: Sequence[Edge], before: int | None) -> str:
+        """What the scripts of jobs like this one have in common, as `%` fills it."""
+        plan, cluster, tracking = self._plan, self._cluster, self._tracking
+        own = ("id", "name", "path", "run", "launch", "slurm_name", *(f"input{number}" for number in range(len(shown))))
+        hole = {name: f"{HOLE}{name}{HOLE}" for name in own}
+        reported = job.kind == "train" and tracking.wandb != "disabled"
+        text = _render(
+            "job.sh.j2", study=plan.study, job={**hole, "inputs": job.inputs, "output": job.output}, r=job.resources,
+            launch=hole["launch"], account=cluster.account, gpu_request=cluster.gpu_request,
+            environment=cluster.environments[job.environment], store=_store(plan), slurm_name=hole["slurm_name"],
+            restarts=cluster.restarts, notice=before,
+            shown_inputs=[{"name": edge.name, "path": hole[f"input{number}"]} for number, edge in enumerate(shown)],
+            wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
+        ).replace("%", "%%")  # fmt: skip
+        for name, word in hole.items():
+            text = text.replace(word, f"%({name})s")
+        return text
 
 
 def slurm_name(plan: Plan, job: Job) -> str:
@@ -263,10 +313,6 @@ def _submit_line(job: Job, seat: Seat | None, links: int) -> str:
 def _store(plan: Plan) -> str:
     """The store as bash reads it: LETHE_STORE if it is set, else the cluster's."""
     return "${LETHE_STORE:-" + shell_expanded(plan.store) + "}"
-
-
-def _shown(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell, "resources": job.resources}
 
 
 def _part(job: Job) -> backends.Part:

@@ -1,0 +1,113 @@
+"""What many jobs' files have in common, rendered once: configs with holes for numbers, and the lines that start a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.backends import Part
+from compiler.backends.complete import Laid, told
+from compiler.lower.alike import HOLE, Family, with_holes
+from compiler.plan.plan import Job
+from compiler.text import yaml_flow
+
+Said = Callable[[tuple[str, ...]], str]
+
+
+@dataclass(frozen=True)
+class ConfigMould:
+    """The text of a config with holes, and between them the lines whose sources are those of a number."""
+
+    pieces: tuple[str | Laid, ...]
+
+    def text(self, values: Mapping[str, Any], said: Said) -> str:
+        """The file of a job with these numbers."""
+        words = {name: yaml_flow(value) for name, value in values.items()}
+        return "".join(
+            piece % words if isinstance(piece, str) else told((Laid(piece.text % words, piece.line),), said)
+            for piece in self.pieces
+        )
+
+
+def config_mould(
+    part: Part, settings: Mapping[str, Any], execution: Mapping[str, Any], family: Family, said: Said
+) -> ConfigMould | None:
+    """What the config files of a family's jobs with this execution have in common. `settings` are those of one of them, and
+    `said` its sources. None where they differ in more than their holes."""
+    pieces: list[str | Laid] = []
+    for laid in part.lay_out(with_holes(settings, family.names), execution):
+        text = laid.text.replace("%", "%%")
+        for name in family.names:
+            text = text.replace(HOLE + name, f"%({name})s")
+        if any(named in family.names for group, named, *_ in laid.line.settings if group == "settings"):
+            pieces.append(Laid(text, laid.line))
+        else:
+            whole = text + told((Laid("", laid.line),), said).replace("%", "%%")
+            pieces[-1:] = [pieces[-1] + whole] if pieces and isinstance(pieces[-1], str) else [*pieces[-1:], whole]
+    made = ConfigMould(tuple(pieces))
+    whole = told(part.lay_out(settings, execution), said)
+    return made if made.text(family.numbers_of(settings), said) == whole else None
+
+
+class _Whole(Exception):
+    """Something read values in another way than one by one."""
+
+
+class _Watched(Mapping[str, Any]):
+    """Values that remember which of them were read, and refuse to be read as a whole."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        raise _Whole
+
+    def __len__(self) -> int:
+        raise _Whole
+
+    def __str__(self) -> str:
+        raise _Whole
+
+    __repr__ = __str__
+
+
+class Launches:
+    """The lines that start each job. They depend on what their template reads: jobs that have the same of that share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Hashable, ...], dict[tuple[str, ...], dict[str, str]]] = {}
+
+    def text(self, part: Part, job: Job) -> str:
+        """The lines of a job."""
+        known = self._known.setdefault((part.backend, part.what, id(job.execution)), {})
+        for names, texts in known.items():
+            found = texts.get(_values(job, names))
+            if found is not None:
+                return found
+        settings, shown = _Watched(job.settings), _Watched(_shown(job))
+        try:
+            text = part.render_launch(settings, job.execution, shown)
+        except Exception:  # whatever a template does with what is no dict; if it is wrong, it is wrong again
+            return part.render_launch(job.settings, job.execution, _shown(job))
+        names = (*sorted(f"settings.{name}" for name in settings.read), *sorted(f"job.{name}" for name in shown.read))
+        if not shown.read & {"id", "name"}:  # which no other job has
+            known.setdefault(names, {})[_values(job, names)] = text
+        return text
+
+
+def _values(job: Job, names: tuple[str, ...]) -> str:
+    """The named values of a job, so that equal words are equal values of the same types."""
+    shown = _shown(job)
+    groups = {"settings": job.settings, "job": shown}
+    return repr([groups[group].get(name, ...) for group, _, name in (name.partition(".") for name in names)])
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    """What a launch template sees of a job."""
+    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell, "resources": job.resources}
