@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,13 @@ from compiler.backends.rendering import environment, expression, holds, reworked
 from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.environments.needs import Ask, Needs
+from compiler.language.schemas import BY_PROPERTY, surely_right
 from compiler.language.source import Tree, read_tree
 from compiler.language.study import Name
-from compiler.language.schemas import BY_PROPERTY, surely_right
 from compiler.language.validation import Strict, check_schema, parse, shown
+from compiler.text import canonical_json
+
+DEFAULT = "backends/native/default.yaml.j2"  # the config of a part that has no template of its own
 
 
 class CrossFieldRule(Strict):
@@ -162,8 +165,11 @@ class Part:
 
     def epoch(self, rows: int, settings: Mapping[str, Any]) -> int | None:
         """How many steps it takes to see so many rows once; None when that is not known. `settings` must be right."""
-        found = expression(self.steps_an_epoch)(rows=rows, settings=settings) if self.steps_an_epoch else None
-        return None if found is None else int(found)
+        if self.steps_an_epoch is None:
+            return None
+        read = settings_read(self.steps_an_epoch)
+        given = settings if read is None else {name: settings[name] for name in sorted(read) if name in settings}
+        return _epoch(self.steps_an_epoch, rows, canonical_json(given))
 
     def check_options(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
         """Which of the package's options, each right for itself, Lethe sets already. Settings and execution must be right."""
@@ -181,6 +187,8 @@ class Part:
     def config_of(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> Any:
         """What the config says beyond the package's own defaults. It depends on nothing else, so that jobs with equal settings
         have equal configs."""
+        if self.config.name == DEFAULT and self.reads is None and not execution and OPTIONS not in settings:
+            return settings  # which is all that the default template says, one by one
         said = parse_config(unmarked(self._marked(settings, execution)))
         given = overlay(settings, execution)
         return laid_over(said, placed(given, self.options.at)) if self.options and given else said
@@ -218,6 +226,13 @@ class Part:
         return self.launch.render(settings=settings, execution=execution, job=job).rstrip("\n")
 
 
+@lru_cache(maxsize=4096)
+def _epoch(steps: str, rows: int, settings: str) -> int | None:
+    """What an expression comes to for so many rows and for these settings, as JSON."""
+    found = expression(steps)(rows=rows, settings=json.loads(settings))
+    return None if found is None else int(found)
+
+
 def part(backend: str, what: str, asked: Position) -> Part:
     """The part of a backend. Raises SpecError at `asked`, the place that names the backend, when there is none."""
     found = _part(backend, what)
@@ -249,8 +264,9 @@ def _part(backend: str, what: str) -> Part | None:
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
         steps_an_epoch=about.steps_an_epoch.get(what), schema=with_names(with_options(schema, options), folder / OPTIONS),
-        config=_template(backend, folder, f"{what}.yaml.j2", "default.yaml.j2"),
-        launch=_template(backend, folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
+        config=_template(backend, folder, f"{what}.yaml.j2", DEFAULT),
+        launch=_template(backend, folder, f"{what}.sh.j2", "backends/native/default.sh.j2"),
+        rules=tuple(about.rules.get(what, ())),
         options=options, more=_more(backend, folder, what), needs=about.needs,
         capabilities=tuple(about.capabilities.get(what, ())),
     )  # fmt: skip
@@ -258,7 +274,7 @@ def _part(backend: str, what: str) -> Part | None:
 
 def _template(backend: str, folder: Path, name: str, fallback: str) -> Template:
     """The backend's own template, or the native backend's default."""
-    chosen = f"backends/{backend}/{name}" if (folder / name).is_file() else f"backends/native/{fallback}"
+    chosen = f"backends/{backend}/{name}" if (folder / name).is_file() else fallback
     return environment().get_template(chosen)
 
 

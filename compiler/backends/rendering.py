@@ -100,10 +100,11 @@ def environment() -> Environment:
 
 
 def reworked(template: Template) -> frozenset[str] | None:
-    """The settings of which a template does more than print each as it is, as `{{ settings.lr | yaml }}` and `{{ settings | block }}`
-    do. None where that cannot be told."""
+    """The settings of which a template does more than print each as it is, as `{{ settings.lr | yaml }}` does, and
+    `{{ settings | block }}`. None where that cannot be told."""
     tree = _parsed(template)
-    if any(tree.find_all(_ELSEWHERE)) or any(one.with_context for one in tree.find_all(_IMPORTED)):
+    imported = [*tree.find_all(nodes.Import), *tree.find_all(nodes.FromImport)]
+    if any(tree.find_all(_ELSEWHERE)) or any(one.with_context for one in imported):
         return None
     printed = [one for output in tree.find_all(nodes.Output) for one in output.nodes if isinstance(one, nodes.Filter)]
     single = {id(one.node) for one in printed if one.name == "yaml"}
@@ -115,7 +116,6 @@ def reworked(template: Template) -> frozenset[str] | None:
     return frozenset(one.attr for one in read if id(one) not in single)
 
 
-_IMPORTED = (nodes.Import, nodes.FromImport)
 _ELSEWHERE = (  # whose output something else may be made of
    
     nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock, nodes.Block, nodes.Include, nodes.Extends,

@@ -102,7 +102,7 @@ class Family:
 
 def _where(config: Any, names: tuple[str, ...]) -> dict[str, Any]:
     holes = {HOLE + name: name for name in names}
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, str) and value in holes:
             found[key] = holes[value]

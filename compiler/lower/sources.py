@@ -26,8 +26,8 @@ GIVEN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says. `family` are
-    the settings that differ from these in some numbers alone."""
+    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says. `family`
+    are the settings that differ from these in some numbers alone."""
 
     settings: Tree
     execution: Tree

@@ -110,6 +110,7 @@ class Workshop:
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
+    _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
     _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class Workshop:
     def make(self, request: Request) -> Job:
         """The job asked for, or the equal one that is there. Mistakes in its settings are kept in `wrong`."""
         part = self.part(request.backend, request.what, request.asked)
-        asked = _asked(request, part.takes("settings"))
+        asked = self._asked_for(request, part)
         known = self._asked.setdefault(request.id, asked)
         if known is not asked:
             return self._same(known, asked, request)
@@ -137,6 +138,15 @@ class Workshop:
         if twin is job:
             self.sources[job.id] = prepared.sources
         return twin
+
+    def _asked_for(self, request: Request, part: backends.Part) -> Asked:
+        key = (part.backend, part.what, id(request.given))
+        if key not in self._given:
+            taken = part.takes("settings")
+            text = canonical_json({name: value for name, value in request.given.items() if name in taken})
+            self._given[key] = (request.given, text)  # which stays, as its id must
+        inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
+        return Asked(request.settings.data, request.execution.data, inputs, self._given[key][1], request.output)
 
     def _prepare(self, request: Request, part: backends.Part, given: str) -> Prepared | None:
         """What jobs have in common whose requests have the very same settings. None if they are wrong, which `wrong` keeps."""
@@ -179,7 +189,8 @@ class Workshop:
             if wrong:
                 return None
             config, text = _config(part, settings.data, family)
-            config = settings.data if canonical_json(config) == key[2] else config  # a large one is there once
+            same = config is not settings.data and canonical_json(config) == key[2]
+            config = settings.data if same else config  # a large one is there once
             how = self._executions.setdefault(key[3], execution.data)  # equal ones are one object
             found = self._examined[key] = Examined(settings.data, how, config, text)
         return found
@@ -188,7 +199,7 @@ class Workshop:
         """What settings have in common that differ from these, which are right, in the numbers of these `names`."""
         made = mould(part, settings.data, dict.fromkeys(part.takes("execution")), names)
         first = (settings, request.settings, request.execution)
-        return made and Family(frozenset(names), made, provenance(settings, GIVEN), first)
+        return Family(frozenset(names), made, provenance(settings, GIVEN), first) if made else None
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
         """Have a training keep an intermediate checkpoint, for `asked`."""
@@ -301,9 +312,7 @@ class Workshop:
             self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
 
 
-def _wrong(
-    request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None
-) -> list[Diagnostic]:
+def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None) -> list[Diagnostic]:
     """What is wrong with what a request asks for; of a family, with the numbers that differ from those of its first."""
     if family is not None:
         return part.check_numbers(family.names, settings, execution, request.whose)
@@ -319,12 +328,6 @@ def _config(part: backends.Part, settings: Mapping[str, Any], family: Family | N
         return family.mould.config_of(values), family.mould.decisive_of(shown(values))
     config = part.config_of(settings, dict.fromkeys(part.takes("execution")))
     return config, decisive(config)
-
-
-def _asked(request: Request, taken: frozenset[str]) -> Asked:
-    inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
-    given = canonical_json({name: value for name, value in request.given.items() if name in taken})
-    return Asked(request.settings.data, request.execution.data, inputs, given, request.output)
 
 
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:

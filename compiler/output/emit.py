@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring as quoted
 from operator import itemgetter
 from typing import Any
 
@@ -20,7 +21,6 @@ from compiler.output.arrays import Array, Grouping, Seat, grouped, parents
 from compiler.output.moulds import ConfigMould, Launches, config_mould
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
-from compiler.plan.canonical import indented
 from compiler.plan.plan import Edge, Job, Plan
 from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
@@ -105,8 +105,8 @@ class Files(Mapping[str, str]):
 
 
 class _Configs:
-    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once; of those that differ
-    in some numbers alone there is one with holes."""
+    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once; of those that
+    differ in some numbers alone there is one with holes."""
 
     def __init__(self, sources: Mapping[str, Sources]) -> None:
         self._sources = sources
@@ -186,30 +186,33 @@ def config_text(job: Job, sources: Sources | None = None) -> str:
 
 
 def contract_text(plan: Plan, job: Job) -> str:
-    """A job's contract as a file; all that it says is plain names and numbers."""
-    return indented(contract(plan, job), order=list) + "\n"
+    """A job's contract as a file: what the job reads, writes and must be, all of it in words and integers.
+
+    It is put together as text, since a plan has as many contracts as jobs; what stands in it, and in which order, is fixed.
+    """
+    axes = ",".join(f"\n  {quoted(axis)}: {quoted(value)}" for axis, value in (job.cell or {}).items())
+    inputs = ",".join(map(_contract_input, job.inputs))
+    steps = ",".join(f"\n   {step}" for step in job.execution.get("keep") or ())  # those that must be kept
+    cell = "null" if job.cell is None else "{" + axes + "\n }" if axes else "{}"
+    read = "{" + inputs + "\n }" if inputs else "{}"
+    return (
+        f'{{\n "lethe": {CONTRACT_VERSION},\n "study": {quoted(plan.study)},\n "job": {quoted(job.id)},'
+        f'\n "kind": {quoted(job.kind)},\n "code": {job.code},\n "fingerprint": "{job.fingerprint}",'
+        f'\n "cell": {cell},'
+        f'\n "config": {quoted(f"configs/{job.id}.yaml")},\n "inputs": {read},'
+        f'\n "output": {{\n  "type": {quoted(job.output)},\n  "path": {quoted(job.path)}'
+        + (f',\n  "steps": [{steps}\n  ]' if steps else "")
+        + f'\n }},\n "environment": {{\n  "name": {quoted(job.environment)},'
+        f'\n  "lock": {"null" if job.lock is None else quoted(job.lock)}\n }}\n}}\n'
+    )
 
 
-def contract(plan: Plan, job: Job) -> dict[str, Any]:
-    """What the job reads, writes and must be."""
-    inputs = {
-        edge.name: {
-            "job": edge.job, "type": edge.type, "path": edge.path, "fingerprint": edge.fingerprint, "required": edge.required,
-        }
-        for edge in job.inputs
-    }  # fmt: skip
-    return {
-        "lethe": CONTRACT_VERSION, "study": plan.study, "job": job.id, "kind": job.kind, "code": job.code,
-        "fingerprint": job.fingerprint, "cell": job.cell, "config": f"configs/{job.id}.yaml", "inputs": inputs,
-        "output": {"type": job.output, "path": job.path, **_kept(job)},
-        "environment": {"name": job.environment, "lock": job.lock},
-    }  # fmt: skip
-
-
-def _kept(job: Job) -> dict[str, list[int]]:
-    """The intermediate checkpoints without which a training is not done."""
-    steps = job.execution.get("keep")
-    return {"steps": list(steps)} if steps else {}
+def _contract_input(edge: Edge) -> str:
+    return (
+        f'\n  {quoted(edge.name)}: {{\n   "job": {quoted(edge.job)},\n   "type": {quoted(edge.type)},'
+        f'\n   "path": {quoted(edge.path)},\n   "fingerprint": "{edge.fingerprint}",'
+        f'\n   "required": {"true" if edge.required else "false"}\n  }}'
+    )
 
 
 def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: str) -> str:
@@ -218,7 +221,7 @@ def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: s
 
 
 class Scripts:
-    """The scripts of a plan. Those of jobs that differ in their own names and in what they are called with are rendered once."""
+    """The scripts of a plan. Those of jobs that ask for the same are rendered once, with holes for what is a job's own."""
 
     def __init__(self, plan: Plan, cluster: Cluster, tracking: Tracking) -> None:
         self._plan, self._cluster, self._tracking = plan, cluster, tracking
@@ -232,7 +235,8 @@ class Scripts:
         words = " ".join(_INPUT.findall(named)) if named else ""
         shown = [edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in words] if words else []
         before = notice(job, self._cluster)
-        alike = (job.kind, job.environment, id(job.resources), len(job.inputs), job.output, before, *(one.name for one in shown))
+        asked = (job.kind, job.environment, id(job.resources), job.output, before)
+        alike = (*asked, len(job.inputs), *(one.name for one in shown))
         form = self._forms.get(alike)
         if form is None:
             form = self._forms[alike] = self._form(job, shown, before)

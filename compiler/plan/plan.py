@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import Position, TreeError, spec_error
-from compiler.plan.canonical import indented, pieces, plain
+from compiler.plan.canonical import pieces, written
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -142,9 +142,9 @@ class Plan:
             if name == "jobs":
                 yield from _listed(_job_pieces(job, shared) for job in self.jobs)
             elif name == "cells":
-                yield from _listed(iter((indented(plain(cell), "\n  "),)) for cell in self.cells)
+                yield from _listed(iter((written(cell, "\n  "),)) for cell in self.cells)
             else:
-                yield indented(plain(VERSION if name == "lethe" else getattr(self, name)), "\n ")
+                yield written(VERSION if name == "lethe" else getattr(self, name), "\n ")
             opening = ","
         yield "\n}\n"
 
@@ -170,15 +170,15 @@ def _job_pieces(job: Job, shared: dict[int, str]) -> Iterator[str]:
         if name == "inputs":
             text = "[\n    " + ",\n    ".join(map(_edge_text, value)) + "\n   ]" if value else "[]"
         elif name in SHARED:
-            text = shared[id(value)] = shared.get(id(value)) or indented(plain(value), "\n   ")
+            text = shared[id(value)] = shared.get(id(value)) or written(value, "\n   ")
         else:
-            text = encode_basestring(value) if type(value) is str else indented(plain(value), "\n   ")
+            text = encode_basestring(value) if type(value) is str else written(value, "\n   ")
         lines.append(f'\n   "{name}": {text}')
     yield "{" + ",".join(lines) + "\n  }"
 
 
 def _edge_text(edge: Edge) -> str:
-    """An input of a job in plan.json: what `indented` would write, for there are more of these than of anything else."""
+    """An input of a job in plan.json: what `written` would, for there are more of these than of anything else."""
     name, job, path, kind = map(encode_basestring, (edge.name, edge.job, edge.path, edge.type))
     return (
         f'{{\n     "fingerprint": "{edge.fingerprint}",\n     "job": {job},\n     "name": {name},\n     "path": {path},'
