@@ -103,7 +103,7 @@ def reworked(template: Template) -> frozenset[str] | None:
     """The settings of which a template does more than print each as it is, as `{{ settings.lr | yaml }}` does, and
     `{{ settings | block }}`. None where that cannot be told."""
     tree = _parsed(template)
-    imported = [*tree.find_all(nodes.Import), *tree.find_all(nodes.FromImport)]
+    imported: list[nodes.Import | nodes.FromImport] = [*tree.find_all(nodes.Import), *tree.find_all(nodes.FromImport)]
     if any(tree.find_all(_ELSEWHERE)) or any(one.with_context for one in imported):
         return None
     printed = [one for output in tree.find_all(nodes.Output) for one in output.nodes if isinstance(one, nodes.Filter)]

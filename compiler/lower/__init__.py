@@ -53,10 +53,12 @@ def lower(
     cells = tuple(_whole(measure(context, chain), again[chain.cell.id]) for chain in chains)
     report(context, cells, again)
     workshop.finish()
-    jobs = in_order(in_environments(context), tree.at(()))
+    made, placed = in_environments(context)
+    jobs = in_order(made, {name: one.after for name, one in placed.items()}, tree.at(()))
     if workshop.wrong:
         raise SpecError(workshop.wrong)
-    jobs, unfit = _held_against_the_cluster(context, cluster, jobs, cells)
+    costs, unfit = _held_against_the_cluster(context, cluster, jobs, cells)
+    jobs = tuple(replace(job, cost=costs[job.id], lock=placed[job.id].lock, after=placed[job.id].after) for job in jobs)
     by_id = {job.id: job for job in jobs}
     facts = [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
     found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
@@ -107,8 +109,8 @@ def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -
 
 def _held_against_the_cluster(
     context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]
-) -> tuple[tuple[Job, ...], tuple[Diagnostic, ...]]:
-    """The jobs with their whole cost, and what does not fit; what is doubtful is kept among the warnings."""
+) -> tuple[Mapping[str, Mapping[str, Any]], tuple[Diagnostic, ...]]:
+    """The whole cost of each job, and what does not fit; what is doubtful is kept among the warnings."""
     catalog, study, workshop = context.catalog, context.study, context.workshop
     models = models_of(workshop.models, jobs)
     costs = {
@@ -120,9 +122,8 @@ def _held_against_the_cluster(
     doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
     known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
-    whole = ({**costs[job.id], **found.memory[job.id]} for job in jobs)
-    shared = (known.setdefault(repr(cost), cost) for cost in whole)
-    return tuple(replace(job, cost=cost) for job, cost in zip(jobs, shared, strict=True)), found.wrong
+    whole = ((name, {**cost, **found.memory[name]}) for name, cost in costs.items())
+    return {name: known.setdefault(repr(cost), cost) for name, cost in whole}, found.wrong
 
 
 def _suite_hours(context: Context, job: Job) -> Hours | None:

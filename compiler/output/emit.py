@@ -26,6 +26,7 @@ from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
+BATCH = 1 << 20  # characters
 HOLE = "\x1f"  # on both sides of a word that stands for a value of a job's own; no text of a spec holds it
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
@@ -113,6 +114,7 @@ class _Configs:
         self._files: dict[tuple[str | int, ...], Mapping[str, str]] = {}
         self._named: dict[tuple[str | int, ...], str] = {}
         self._moulds: dict[tuple[int, int], ConfigMould | None] = {}
+        self._words: dict[tuple[int, int], dict[str, str]] = {}
         self._places: dict[str, str] = {}
 
     def files(self, job: Job) -> Mapping[str, str]:
@@ -120,7 +122,11 @@ class _Configs:
         sources = self._sources.get(job.id)
         mould = self._mould(job, sources)
         if mould is not None and sources is not None and sources.family is not None:
-            return {"yaml": mould.text(sources.family.numbers_of(job.settings), citing(sources, self._places))}
+            same = (id(sources), id(job.execution))
+            if same not in self._words:
+                said = citing(sources, self._places)
+                self._words[same] = mould.words(sources.family.numbers_of(job.settings), said)
+            return {"yaml": mould.text % self._words[same]}
         same = self._same(job)
         if same not in self._files:
             laid = laid_out(job)
@@ -152,9 +158,21 @@ class _Configs:
 def digest_of(text: str | Iterable[str]) -> str:
     """sha256 (64 hex digits) of a text, which may come in parts."""
     found = hashlib.sha256()
-    for part in [text] if isinstance(text, str) else text:
-        found.update(part.encode())
+    for data in batches([text] if isinstance(text, str) else text):
+        found.update(data)
     return found.hexdigest()
+
+
+def batches(parts: Iterable[str]) -> Iterator[bytes]:
+    """A text that comes in parts as few and not too large pieces of UTF-8."""
+    held, size = list[str](), 0
+    for part in parts:
+        held.append(part)
+        size += len(part)
+        if size > BATCH:
+            yield "".join(held).encode()
+            held, size = [], 0
+    yield "".join(held).encode()
 
 
 def dispatcher() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,16 @@ Said = Callable[[tuple[str, ...]], str]
 
 @dataclass(frozen=True)
 class ConfigMould:
-    """The text of a config with holes, and between them the lines whose sources are those of a number."""
+    """The text of a config with holes, as `%` fills it: for numbers, and for whole `lines` whose sources are those of a number."""
 
-    pieces: tuple[str | Laid, ...]
+    text: str
+    lines: Mapping[str, Laid]
 
-    def text(self, values: Mapping[str, Any], said: Said) -> str:
-        """The file of a job with these numbers."""
+    def words(self, values: Mapping[str, Any], said: Said) -> dict[str, str]:
+        """What fills the holes for a job with these numbers."""
         words = {name: yaml_flow(value) for name, value in values.items()}
-        return "".join(
-            piece % words if isinstance(piece, str) else told((Laid(piece.text % words, piece.line),), said)
-            for piece in self.pieces
-        )
+        lines = {name: told((Laid(laid.text % words, laid.line),), said) for name, laid in self.lines.items()}
+        return {**words, **lines}
 
 
 def config_mould(
@@ -35,19 +34,24 @@ def config_mould(
 ) -> ConfigMould | None:
     """What the config files of a family's jobs with this execution have in common. `settings` are those of one of them, and
     `said` its sources. None where they differ in more than their holes."""
-    pieces: list[str | Laid] = []
-    for laid in part.lay_out(with_holes(settings, family.names), execution):
-        text = laid.text.replace("%", "%%")
-        for name in family.names:
-            text = text.replace(HOLE + name, f"%({name})s")
+    text, lines = [], dict[str, Laid]()
+    for number, laid in enumerate(part.lay_out(with_holes(settings, family.names), execution)):
         if any(named in family.names for group, named, *_ in laid.line.settings if group == "settings"):
-            pieces.append(Laid(text, laid.line))
+            lines[f"line {number}"] = Laid(_holed(laid.text, family.names), laid.line)
+            text.append(f"%(line {number})s")
         else:
-            whole = text + told((Laid("", laid.line),), said).replace("%", "%%")
-            pieces[-1:] = [pieces[-1] + whole] if pieces and isinstance(pieces[-1], str) else [*pieces[-1:], whole]
-    made = ConfigMould(tuple(pieces))
+            text.append(_holed(laid.text, family.names) + told((Laid("", laid.line),), said).replace("%", "%%"))
+    made = ConfigMould("".join(text), lines)
     whole = told(part.lay_out(settings, execution), said)
-    return made if made.text(family.numbers_of(settings), said) == whole else None
+    return made if made.text % made.words(family.numbers_of(settings), said) == whole else None
+
+
+def _holed(text: str, names: Iterable[str]) -> str:
+    """A text with words for numbers, as `%` fills it."""
+    text = text.replace("%", "%%")
+    for name in sorted(names, key=len, reverse=True):  # one name may begin with another
+        text = text.replace(HOLE + name, f"%({name})s")
+    return text
 
 
 class _Whole(Exception):

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.output.emit import Files, digest_of
+from compiler.output.emit import Files, batches, digest_of
 from compiler.output.sums import SUMS, files_below, hash_of, sum_line, sums_of
 
 _AT_FDCWD = -100
@@ -129,8 +129,12 @@ def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], 
             _write(path, data)
             return digest
     else:
-        with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-            digest = digest_of(part for part in text if file.write(part))
+        found = hashlib.sha256()
+        with open(path, "wb", buffering=0) as file:
+            for data in batches(text):
+                found.update(data)
+                file.write(data)
+        digest = found.hexdigest()
         if not holds(digest):
             return digest
         Path(path).unlink()

@@ -8,6 +8,7 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any, cast
 
+_STR = frozenset({str})
 EXACT = 2**53  # below it, a float and an integer of the same value are the same number to every reader of JSON
 
 
@@ -81,7 +82,7 @@ def indented(value: Any, margin: str = "\n", number: Callable[[float], str] = _n
 def _mapping(value: dict[Any, Any], margin: str, number: Callable[[float], str]) -> str:
     """An object with sorted keys. Texts and integers, which most values are, are written right here."""
     deeper, lines = margin + " ", []
-    for key in sorted(value) if all(type(key) is str for key in value) else sorted(value, key=str):
+    for key in sorted(value) if _STR.issuperset(map(type, value)) else sorted(value, key=str):
         item = value[key]
         kind = type(item)
         text = encode_basestring(item) if kind is str else repr(item) if kind is int else indented(item, deeper, number)

@@ -223,11 +223,11 @@ def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
     return found
 
 
-def in_order(jobs: Sequence[Job], asked: Position) -> tuple[Job, ...]:
-    """`jobs`, each after its inputs and what it must come after; among the free ones in the order given. Raises SpecError on a
-    cycle."""
+def in_order(jobs: Sequence[Job], after: Mapping[str, Sequence[str]], asked: Position) -> tuple[Job, ...]:
+    """`jobs`, each after its inputs and what it must come `after`; among the free ones in the order given. Raises SpecError on
+    a cycle."""
     place = {job.id: number for number, job in enumerate(jobs)}
-    before = [{*(edge.job for edge in job.inputs), *job.after} for job in jobs]
+    before = [{*(edge.job for edge in job.inputs), *after.get(job.id, ())} for job in jobs]
     waits = list(map(len, before))
     readers: list[list[int]] = [[] for _ in jobs]
     for number, names in enumerate(before):
