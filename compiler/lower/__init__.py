@@ -113,17 +113,20 @@ def _held_against_the_cluster(
     """The whole cost of each job, and what does not fit; what is doubtful is kept among the warnings."""
     catalog, study, workshop = context.catalog, context.study, context.workshop
     models = models_of(workshop.models, jobs)
+    known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
+
+    def once(cost: Mapping[str, Any]) -> Mapping[str, Any]:
+        return known.setdefault(repr(cost), cost)
+
     costs = {
-        job.id: whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster)) for job in jobs
+        job.id: once(whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs
     }  # fmt: skip
     execution = {name: sources.execution for name, sources in workshop.sources.items()}
     place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
     found = fit(place, jobs, models, sum(float(cost["storage"] or 0) for cost in costs.values()))
     doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
-    known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
-    whole = ((name, {**cost, **found.memory[name]}) for name, cost in costs.items())
-    return {name: known.setdefault(repr(cost), cost) for name, cost in whole}, found.wrong
+    return {name: once({**cost, **found.memory[name]}) for name, cost in costs.items()}, found.wrong
 
 
 def _suite_hours(context: Context, job: Job) -> Hours | None:

@@ -6,12 +6,13 @@ template itself (`Part.prints`), and what comes of filling the holes is held aga
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.backends import Part
-from compiler.language.source import Layer, Tree
+from compiler.diagnostics import Position
+from compiler.language.source import Layer, PathKey, Tree
 from compiler.plan.fingerprint import decisive
 from compiler.text import canonical_json
 
@@ -42,6 +43,33 @@ def _key(layer: Layer, names: tuple[str, ...]) -> Hashable:
     if alone in names and type(layer.tree.data[alone]) in (int, float):
         return (layer.label, alone)
     return (layer.label, layer.prefix, id(layer.tree.data), id(layer.tree.values))
+
+
+def with_places_of(settings: Tree, first: Tree, names: Iterable[str]) -> Tree:
+    """The same settings, of which the places of all but the numbers of these `names` are those of the first that are alike, and
+    are there once."""
+    paths: list[PathKey] = [(name,) for name in names]
+    values = {path: settings.values[path] for path in paths if path in settings.values}
+    keys = {path: settings.keys[path] for path in paths if path in settings.keys}
+    return replace(settings, values=_Laid(values, first.values), keys=_Laid(keys, first.keys))
+
+
+class _Laid(Mapping[PathKey, Position]):
+    """A few places on top of others, which have the same paths."""
+
+    __slots__ = ("_over", "_under")
+
+    def __init__(self, over: Mapping[PathKey, Position], under: Mapping[PathKey, Position]) -> None:
+        self._over, self._under = over, under
+
+    def __getitem__(self, path: PathKey) -> Position:
+        return self._over[path] if path in self._over else self._under[path]
+
+    def __iter__(self) -> Iterator[PathKey]:
+        return iter(self._under)
+
+    def __len__(self) -> int:
+        return len(self._under)
 
 
 def with_holes(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

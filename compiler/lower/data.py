@@ -22,7 +22,7 @@ OWN = ("start", "previous")  # words for models of the cell itself; anything els
 BY_ROW = "by_row"  # the grader of a mix: each row has its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Models:
     """The models whose answers a dataset may need, and the answers of the round before, by part."""
 
@@ -31,7 +31,7 @@ class Models:
     before: Mapping[str, Job]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Data:
     """A training's dataset, and the answers it was built from, by part."""
 

@@ -21,7 +21,7 @@ from compiler.slurm import shown_size, size
 MOST_SHOWN = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a comparison of one cell with others rests on. Numbers are None where they are not known before the run."""
 

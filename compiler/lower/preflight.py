@@ -20,7 +20,7 @@ from compiler.slurm import hours
 OWN = "preflight"  # the class of resources that is meant for it, where a cluster has one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placed:
     """What a job's environment adds to it: the hash of what is installed there, and the preflight that comes before."""
 
@@ -48,7 +48,9 @@ def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
     first = _preflights(context, jobs, stacks)
     made = [job for job in workshop.unique_jobs() if job.kind == "preflight"]
     there = [*made, *jobs]
-    return there, {job.id: _placed(job, stacks, first) for job in there}
+    known: dict[Placed, Placed] = {}  # equal ones are one object
+    placed = ((job.id, _placed(job, stacks, first)) for job in there)
+    return there, {name: known.setdefault(one, one) for name, one in placed}
 
 
 def _placed(job: Job, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Placed:

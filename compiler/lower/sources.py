@@ -24,7 +24,7 @@ GIVEN: Mapping[str, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sources:
     """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says. `family`
     are the settings that differ from these in some numbers alone."""

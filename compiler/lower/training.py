@@ -22,7 +22,7 @@ from compiler.plan.plan import Job
 TEACHER = "teacher_model"  # the setting that names it, and so what tells that an algorithm learns from another model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Training:
     """One training of a cell: what it began from, what it made, and where in the recipe it stands."""
 
@@ -35,7 +35,7 @@ class Training:
     asked: Position
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chain:
     """Everything that is trained for one cell, in order, from its start."""
 

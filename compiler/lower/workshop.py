@@ -6,6 +6,7 @@ fingerprint are one job.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from compiler.fitness.models import Model
 from compiler.language.places import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
-from compiler.lower.alike import Family, key_of, mould, numbers, shown
+from compiler.lower.alike import Family, key_of, mould, numbers, shown, with_places_of
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
@@ -32,7 +33,7 @@ MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 EMPTY = Tree("", {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
     say to whatever backend asks for it; `cost` counts what the settings come to, once they are right; `model` is what a job
@@ -57,7 +58,7 @@ class Request:
     model: Model | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """Settings and execution that are right, and their config as the fingerprint sees it: with every execution value blank.
 
@@ -70,7 +71,7 @@ class Examined:
     decisive: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What jobs have in common that ask for the same settings: the request that was first, and what became of it."""
 
@@ -109,7 +110,7 @@ class Workshop:
     _edges: dict[tuple[str, str, bool], Edge] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
-    _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
+    _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
     _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
     _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -169,7 +170,8 @@ class Workshop:
                 return None
             if names and alike not in self._families:
                 family = self._families[alike] = self._family(request, part, settings, names)
-            sources = self._sources(request, settings, execution, family)
+            light = with_places_of(settings, family.first[0], names) if family else settings
+            sources = self._sources(request, light, execution, family)
             origin = family.provenance if family else provenance(settings, GIVEN)
             found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
         return found
@@ -181,7 +183,8 @@ class Workshop:
 
         Of a `family` all were right that there were, and only the numbers need be looked at in which these differ.
         """
-        key = (part.backend, part.what, canonical_json(settings.data), canonical_json(execution.data))
+        said, how = canonical_json(settings.data), canonical_json(execution.data)
+        key = (part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
         found = self._examined.get(key)
         if found is None:
             wrong = _wrong(request, part, settings, execution, family)
@@ -189,10 +192,10 @@ class Workshop:
             if wrong:
                 return None
             config, text = _config(part, settings.data, family)
-            same = config is not settings.data and canonical_json(config) == key[2]
+            same = config is not settings.data and canonical_json(config) == said
             config = settings.data if same else config  # a large one is there once
-            how = self._executions.setdefault(key[3], execution.data)  # equal ones are one object
-            found = self._examined[key] = Examined(settings.data, how, config, text)
+            shared = self._executions.setdefault(how, execution.data)  # equal ones are one object
+            found = self._examined[key] = Examined(settings.data, shared, config, text)
         return found
 
     def _family(self, request: Request, part: backends.Part, settings: Tree, names: tuple[str, ...]) -> Family | None:

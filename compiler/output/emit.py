@@ -122,11 +122,11 @@ class _Configs:
         sources = self._sources.get(job.id)
         mould = self._mould(job, sources)
         if mould is not None and sources is not None and sources.family is not None:
-            same = (id(sources), id(job.execution))
-            if same not in self._words:
+            own = (id(sources), id(job.execution))
+            if own not in self._words:
                 said = citing(sources, self._places)
-                self._words[same] = mould.words(sources.family.numbers_of(job.settings), said)
-            return {"yaml": mould.text % self._words[same]}
+                self._words[own] = mould.words(sources.family.numbers_of(job.settings), said)
+            return {"yaml": mould.text % self._words[own]}
         same = self._same(job)
         if same not in self._files:
             laid = laid_out(job)

@@ -17,7 +17,7 @@ Said = Callable[[tuple[str, ...]], str]
 
 @dataclass(frozen=True)
 class ConfigMould:
-    """The text of a config with holes, as `%` fills it: for numbers, and for whole `lines` whose sources are those of a number."""
+    """The text of a config with holes, as `%` fills it: for numbers, and for `lines` whose sources are those of a number."""
 
     text: str
     lines: Mapping[str, Laid]
