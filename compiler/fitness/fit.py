@@ -31,9 +31,9 @@ def fit(place: Place, jobs: Sequence[Job], models: Mapping[str, Model], stored: 
     taken = {job.id: _need(place, job, models) for job in jobs}
     found = [said for job in jobs for said in _said(place, job, models.get(job.id), taken[job.id])]
     wrong = (*beyond_limits(place, jobs), *beyond_quota(place, stored), *(d for d in found if isinstance(d, Diagnostic)))
-    known: dict[str, dict[str, float | None]] = {}  # equal ones are one object
+    known: dict[tuple[float | None, ...], dict[str, float | None]] = {}  # equal ones are one object
     memory = ((job.id, _memory(job, taken[job.id])) for job in jobs)
-    said = {name: known.setdefault(repr(one), one) for name, one in memory}
+    said = {name: known.setdefault(tuple(one.values()), one) for name, one in memory}
     return Fitness(said, wrong, tuple(remark for remark in found if isinstance(remark, Remark)))
 
 

@@ -114,19 +114,20 @@ def _held_against_the_cluster(
     catalog, study, workshop = context.catalog, context.study, context.workshop
     models = models_of(workshop.models, jobs)
     known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
-
-    def once(cost: Mapping[str, Any]) -> Mapping[str, Any]:
-        return known.setdefault(repr(cost), cost)
-
-    costs = {
-        job.id: once(whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs
-    }  # fmt: skip
+    whole = ((job, whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs)
+    costs = {job.id: known.setdefault(repr(cost), cost) for job, cost in whole}
     execution = {name: sources.execution for name, sources in workshop.sources.items()}
     place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
     found = fit(place, jobs, models, sum(float(cost["storage"] or 0) for cost in costs.values()))
     doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
-    return {name: once({**cost, **found.memory[name]}) for name, cost in costs.items()}, found.wrong
+    both: dict[
+        tuple[int, int], Mapping[str, Any]
+    ] = {}  # by the ids of what stays: equal costs with equal memory are one object
+    for name, cost in costs.items():
+        memory = found.memory[name]
+        costs[name] = both.get((id(cost), id(memory))) or both.setdefault((id(cost), id(memory)), {**cost, **memory})
+    return costs, found.wrong
 
 
 def _suite_hours(context: Context, job: Job) -> Hours | None:

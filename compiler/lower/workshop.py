@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from compiler import backends
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
@@ -31,10 +32,10 @@ from compiler.text import canonical_json
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
     say to whatever backend asks for it; `cost` counts what the settings come to, once they are right; `model` is what a job
     makes from nothing."""
@@ -48,8 +49,8 @@ class Request:
     asked: Position
     settings: Tree = EMPTY
     execution: Tree = EMPTY
-    inputs: Mapping[str, Job] = field(default_factory=dict)
-    given: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Job] = NOTHING
+    given: Mapping[str, Any] = NOTHING
     cell: Mapping[str, str] | None = None
     output: str | None = None
     inputs_required: bool = True
@@ -82,8 +83,7 @@ class Prepared:
     resources: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
 
     settings: Mapping[str, Any]
@@ -112,6 +112,7 @@ class Workshop:
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
     _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+    _limits: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
@@ -192,7 +193,7 @@ class Workshop:
             if wrong:
                 return None
             config, text = _config(part, settings.data, family)
-            same = config is not settings.data and canonical_json(config) == said
+            same = family is None and config is not settings.data and canonical_json(config) == said
             config = settings.data if same else config  # a large one is there once
             shared = self._executions.setdefault(how, execution.data)  # equal ones are one object
             found = self._examined[key] = Examined(settings.data, shared, config, text)
@@ -271,9 +272,16 @@ class Workshop:
             inputs=tuple(self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=examined.settings, provenance=prepared.provenance, config=examined.config,
             execution=examined.execution, resources=resources, environment=request.environment or part.environment,
-            cost=job_cost(cost, resources),
+            cost=job_cost(cost, resources) if cost else self._limit(resources),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
         )  # fmt: skip
+
+    def _limit(self, resources: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is said of the cost of a job of which only its class of resources is known, for all of these the very same."""
+        name = str(resources["class"])
+        if name not in self._limits:
+            self._limits[name] = job_cost(None, resources)
+        return self._limits[name]
 
     def _edge(self, name: str, made: Job, required: bool) -> Edge:
         """An input; all who read the same under the same name have the very same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring
 from typing import Any, cast
 
@@ -81,13 +81,25 @@ def indented(value: Any, margin: str = "\n", number: Callable[[float], str] = _n
 
 def _mapping(value: dict[Any, Any], margin: str, number: Callable[[float], str]) -> str:
     """An object with sorted keys. Texts and integers, which most values are, are written right here."""
-    deeper, lines = margin + " ", []
-    for key in sorted(value) if _STR.issuperset(map(type, value)) else sorted(value, key=str):
+    if not value:
+        return "{}"
+    deeper, texts = margin + " ", []
+    keys, form = _form(tuple(value), margin) if _STR.issuperset(map(type, value)) else _made_form(tuple(value), margin)
+    for key in keys:
         item = value[key]
         kind = type(item)
-        text = encode_basestring(item) if kind is str else repr(item) if kind is int else indented(item, deeper, number)
-        lines.append(f"{encode_basestring(str(key))}: {text}")
-    return "{" + deeper + ("," + deeper).join(lines) + margin + "}" if lines else "{}"
+        texts.append(encode_basestring(item) if kind is str else repr(item) if kind is int else indented(item, deeper, number))
+    return form % tuple(texts)
+
+
+def _made_form(keys: tuple[Any, ...], margin: str) -> tuple[list[Any], str]:
+    """The keys of an object in their order, and its text with `%s` for each value."""
+    ordered = sorted(keys, key=str)
+    lines = [encode_basestring(str(key)).replace("%", "%%") + ": %s" for key in ordered]
+    return ordered, "{" + margin + " " + ("," + margin + " ").join(lines) + margin + "}"
+
+
+_form = lru_cache(maxsize=256)(_made_form)  # most objects of a plan have the keys of many others
 
 
 def pieces(value: Any, margin: str, depth: int) -> Iterator[str]:
