@@ -112,6 +112,8 @@ class Workshop:
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
     _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+    _hows: dict[tuple[str | int, ...], tuple[Tree, str, Tree]] = field(default_factory=dict)
+    _places: dict[str, Tree] = field(default_factory=dict)
     _limits: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -161,12 +163,11 @@ class Workshop:
                 self._check_nodes(part, request.resources, resources["nodes"])
             settings = _with_given(request.settings, request.given, part.takes("settings"))
             settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
-            execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
-            execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
+            execution, how = self._execution(request, part, resources)
             names = numbers(part, settings)
             alike = (*asked, id(request.execution), key_of(settings, names))
             family = self._families.get(alike)
-            examined = self._examine(request, part, settings, execution, family)
+            examined = self._examine(request, part, settings, execution, how, family)
             if examined is None:
                 return None
             if names and alike not in self._families:
@@ -177,14 +178,25 @@ class Workshop:
             found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
         return found
 
+    def _execution(self, request: Request, part: backends.Part, resources: Mapping[str, Any]) -> tuple[Tree, str]:
+        """How a job is run, and that as text; for all jobs of a kind that ask for the very same the very same."""
+        key = (request.kind, part.backend, part.what, id(request.execution), request.resources)
+        if key not in self._hows:
+            tree = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
+            tree = amended(tree, request.kind, [(one.label, one.execution) for one in self.amendments])
+            self._hows[key] = (tree, canonical_json(tree.data), request.execution)  # which stays, as its id must
+        tree, text, _ = self._hows[key]
+        return tree, text
+
     def _examine(
-        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, how: str, family: Family | None
     ) -> Examined | None:
         """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps.
+        `how` is the execution as text.
 
         Of a `family` all were right that there were, and only the numbers need be looked at in which these differ.
         """
-        said, how = canonical_json(settings.data), canonical_json(execution.data)
+        said = canonical_json(settings.data)
         key = (part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
         found = self._examined.get(key)
         if found is None:
@@ -236,8 +248,11 @@ class Workshop:
         return backends.exists(backend, what)
 
     def _sources(self, request: Request, settings: Tree, execution: Tree, family: Family | None) -> Sources:
-        place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
-        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"), family)
+        name = request.resources
+        if name not in self._places:
+            place = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
+            self._places[name] = place.labelled(f"cluster {self.cluster_name}")
+        return Sources(settings, execution, self._places[name], family)
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""

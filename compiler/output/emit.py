@@ -26,6 +26,7 @@ from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
+NOWHERE = Position("the plan")  # a job that is there has its backend
 BATCH = 1 << 20  # characters
 HOLE = "\x1f"  # on both sides of a word that stands for a value of a job's own; no text of a spec holds it
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
@@ -338,7 +339,7 @@ def _store(plan: Plan) -> str:
 
 
 def _part(job: Job) -> backends.Part:
-    return backends.part(job.backend, job.what, Position(job.id))
+    return backends.part(job.backend, job.what, NOWHERE)
 
 
 def _render(template: str, **values: Any) -> str:

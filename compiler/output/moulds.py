@@ -107,9 +107,7 @@ class Launches:
 
 def _values(job: Job, names: tuple[str, ...]) -> str:
     """The named values of a job, so that equal words are equal values of the same types."""
-    shown = _shown(job)
-    groups = {"settings": job.settings, "job": shown}
-    return repr([groups[group].get(name, ...) for group, _, name in (name.partition(".") for name in names)])
+    return repr([getattr(job, name[4:], ...) if name.startswith("job.") else job.settings.get(name[9:], ...) for name in names])
 
 
 def _shown(job: Job) -> dict[str, Any]:
