@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,17 @@ from compiler.backends.options import (
     with_options,
     without,
 )
-from compiler.backends.rendering import environment, expression, holds, unmarked
+from compiler.backends.rendering import environment, expression, holds, reworked, settings_read, unmarked
 from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.environments.needs import Ask, Needs
+from compiler.language.schemas import BY_PROPERTY, surely_right
 from compiler.language.source import Tree, read_tree
 from compiler.language.study import Name
 from compiler.language.validation import Strict, check_schema, parse, shown
+from compiler.text import canonical_json
+
+DEFAULT = "backends/native/default.yaml.j2"  # the config of a part that has no template of its own
 
 
 class CrossFieldRule(Strict):
@@ -118,11 +122,45 @@ class Part:
         schema = self.schema["properties"].get(group, {"type": "object", "additionalProperties": False})
         return check_schema({**schema, "$defs": self.schema.get("$defs", {})}, values, f"{group} of {whose}")
 
-    def check_rules(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
-        """Which cross-field rules the values break, once each value is right for itself."""
+    def check_rules(
+        self, settings: Tree, execution: Tree, whose: str, rules: Sequence[CrossFieldRule] | None = None
+    ) -> list[Diagnostic]:
+        """Which cross-field rules, by default all, the values break, once each value is right for itself."""
         given = {"settings": settings.data, "execution": execution.data, "option": self._option(settings, execution)}
-        broken = [rule for rule in self.rules if not holds(rule.that, given)]
+        broken = [rule for rule in (self.rules if rules is None else rules) if not holds(rule.that, given)]
         return [self._broken(rule, settings, execution, whose) for rule in broken]
+
+    def prints(self, setting: str) -> bool:
+        """Whether a config says a setting's value as it is, and nothing else in it depends on that."""
+        told = self._reworked is not None and self._deciding is not None
+        return told and setting not in {*(self._reworked or ()), *(self._deciding or ()), OPTIONS} and not self.more
+
+    @cached_property
+    def _reworked(self) -> frozenset[str] | None:
+        return reworked(self.config)
+
+    @cached_property
+    def _deciding(self) -> frozenset[str] | None:
+        """The settings that say which execution values are in the decisive config; None where that cannot be told."""
+        read = [settings_read(one.when) for one in self.decisive]
+        return None if None in read else frozenset().union(*(one for one in read if one))
+
+    def check_numbers(self, names: frozenset[str], settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
+        """What is wrong with settings that differ from right ones in the numbers of these `names` alone.
+
+        What cannot depend on them was checked there: other values, rules on others, which options Lethe sets itself.
+        """
+        schema = self.schema["properties"]["settings"]
+        simple = schema.keys() <= BY_PROPERTY  # then a value is right or wrong by itself
+        if not simple or not all(surely_right(schema["properties"][name], settings.data[name]) for name in names):
+            wrong = self.check("settings", settings, whose)
+            if wrong:
+                return wrong
+        return self.check_rules(settings, execution, whose, self._rules_on(names))
+
+    def _rules_on(self, names: frozenset[str]) -> Sequence[CrossFieldRule]:
+        """The rules that may read one of these settings."""
+        return [rule for rule in self.rules if (read := settings_read(rule.that)) is None or read & names]
 
     def _broken(self, rule: CrossFieldRule, settings: Tree, execution: Tree, whose: str) -> Diagnostic:
         path = tuple(rule.at.split("."))
@@ -150,8 +188,11 @@ class Part:
 
     def epoch(self, rows: int, settings: Mapping[str, Any]) -> int | None:
         """How many steps it takes to see so many rows once; None when that is not known. `settings` must be right."""
-        found = expression(self.steps_an_epoch)(rows=rows, settings=settings) if self.steps_an_epoch else None
-        return None if found is None else int(found)
+        if self.steps_an_epoch is None:
+            return None
+        read = settings_read(self.steps_an_epoch)
+        given = settings if read is None else {name: settings[name] for name in sorted(read) if name in settings}
+        return _epoch(self.steps_an_epoch, rows, canonical_json(given))
 
     def check_options(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
         """Which of the package's options, each right for itself, Lethe sets already. Settings and execution must be right."""
@@ -169,6 +210,8 @@ class Part:
     def config_of(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> Any:
         """What the config says beyond the package's own defaults. It depends on nothing else, so that jobs with equal settings
         have equal configs."""
+        if self.config.name == DEFAULT and self.reads is None and not execution and OPTIONS not in settings:
+            return settings  # which is all that the default template says, one by one
         said = parse_config(unmarked(self._marked(settings, execution)))
         given = overlay(settings, execution)
         return laid_over(said, placed(given, self.options.at)) if self.options and given else said
@@ -214,6 +257,13 @@ class Part:
         return self.launch.render(settings=settings, execution=execution, job=job).rstrip("\n")
 
 
+@lru_cache(maxsize=4096)
+def _epoch(steps: str, rows: int, settings: str) -> int | None:
+    """What an expression comes to for so many rows and for these settings, as JSON."""
+    found = expression(steps)(rows=rows, settings=json.loads(settings))
+    return None if found is None else int(found)
+
+
 def part(backend: str, what: str, asked: Position) -> Part:
     """The part of a backend. Raises SpecError at `asked`, the place that names the backend, when there is none."""
     found = _part(backend, what)
@@ -245,8 +295,9 @@ def _part(backend: str, what: str) -> Part | None:
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
         steps_an_epoch=about.steps_an_epoch.get(what), schema=with_options(with_names(schema, folder / OPTIONS), options),
-        config=_template(backend, folder, f"{what}.yaml.j2", "default.yaml.j2"),
-        launch=_template(backend, folder, f"{what}.sh.j2", "default.sh.j2"), rules=tuple(about.rules.get(what, ())),
+        config=_template(backend, folder, f"{what}.yaml.j2", DEFAULT),
+        launch=_template(backend, folder, f"{what}.sh.j2", "backends/native/default.sh.j2"),
+        rules=tuple(about.rules.get(what, ())),
         options=options, more=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
         capabilities=tuple(about.capabilities.get(what, ())), decisive=tuple(about.decisive.get(what, ())),
     )  # fmt: skip
@@ -254,7 +305,7 @@ def _part(backend: str, what: str) -> Part | None:
 
 def _template(backend: str, folder: Path, name: str, fallback: str) -> Template:
     """The backend's own template, or the native backend's default."""
-    chosen = f"backends/{backend}/{name}" if (folder / name).is_file() else f"backends/native/{fallback}"
+    chosen = f"backends/{backend}/{name}" if (folder / name).is_file() else fallback
     return environment().get_template(chosen)
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import yaml
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes
 from jinja2.environment import TemplateExpression
 
 from compiler.backends.folders import template_file
@@ -97,6 +97,50 @@ def environment() -> Environment:
     )  # fmt: skip
     found.filters.update(yaml=yaml_flow, block=yaml_block, toml=toml_text, sh=shell_word, expanded=shell_expanded)
     return found
+
+
+def reworked(template: Template) -> frozenset[str] | None:
+    """The settings of which a template does more than print each as it is, as `{{ settings.lr | yaml }}` does, and
+    `{{ settings | block }}`. None where that cannot be told."""
+    tree = _parsed(template)
+    imported: list[nodes.Import | nodes.FromImport] = [*tree.find_all(nodes.Import), *tree.find_all(nodes.FromImport)]
+    if any(tree.find_all(_ELSEWHERE)) or any(one.with_context for one in imported):
+        return None
+    printed = [one for output in tree.find_all(nodes.Output) for one in output.nodes if isinstance(one, nodes.Filter)]
+    single = {id(one.node) for one in printed if one.name == "yaml"}
+    all_of_them = {id(one.node) for one in printed if one.name == "block"}
+    read = _read_of_settings(tree)
+    named = {id(one.node) for one in read} | all_of_them
+    if any(one.name == "settings" and id(one) not in named for one in tree.find_all(nodes.Name)):
+        return None
+    return frozenset(one.attr for one in read if id(one) not in single)
+
+
+_ELSEWHERE = (  # whose output something else may be made of
+   
+    nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock, nodes.Block, nodes.Include, nodes.Extends,
+)  # fmt: skip
+
+
+def _parsed(template: Template) -> nodes.Template:
+    loader = environment().loader
+    if loader is None or template.name is None:
+        raise RuntimeError("a template of a backend comes from a file")
+    return environment().parse(loader.get_source(environment(), template.name)[0])
+
+
+def _read_of_settings(tree: nodes.Node) -> list[nodes.Getattr]:
+    found = tree.find_all(nodes.Getattr)
+    return [one for one in found if isinstance(one.node, nodes.Name) and one.node.name == "settings"]
+
+
+@cache
+def settings_read(rule: str) -> frozenset[str] | None:
+    """The settings that an expression reads; None where it reads them in another way than by their names."""
+    tree = environment().parse("{{ " + rule + " }}")
+    read = _read_of_settings(tree)
+    whole = [name for name in tree.find_all(nodes.Name) if name.name == "settings"]
+    return frozenset(one.attr for one in read) if len(read) == len(whole) else None
 
 
 @cache

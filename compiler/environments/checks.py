@@ -103,11 +103,12 @@ def _graders(job: Job) -> Iterator[str]:
 def _asks(scene: Scene) -> Iterable[tuple[Job, Ask]]:
     """The capabilities that jobs ask for. Jobs with the very same settings are asked once."""
     known: dict[tuple[str, str, int, int], tuple[Ask, ...]] = {}
+    gpu = Ask(capability="gpu")
     for job in scene.jobs:
         if job.environment not in scene.stacks:
             continue
         if job.resources["gpus"]:
-            yield job, Ask(capability="gpu")
+            yield job, gpu
         part = scene.parts[job.backend, job.what]
         same = (job.backend, job.what, id(job.settings), id(job.execution))
         if same not in known:

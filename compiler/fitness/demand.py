@@ -22,7 +22,7 @@ SUMMED = ("npo", "alternate_dpo")  # those that do where `reference: model` tell
 AGAINST_START = ("kl", "kl_answer", "embed_diff")  # losses on the retain set that compare with one, in any trainer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Need:
     """Bytes on each GPU, by what they are for, the least of them that there is a way with, and bytes on the node."""
 

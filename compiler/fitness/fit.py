@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.fitness.demand import Need, need
@@ -19,20 +19,22 @@ class Unfit(SpecError):
 
 @dataclass(frozen=True)
 class Fitness:
-    """Jobs with what they take of memory in their cost, what is wrong, and what may be."""
+    """What each job takes of memory, by its id, what is wrong, and what may be."""
 
-    jobs: tuple[Job, ...]
+    memory: Mapping[str, Mapping[str, float | None]]
     wrong: tuple[Diagnostic, ...]
     remarks: tuple[Remark, ...]
 
 
-def fit(place: Place, jobs: Sequence[Job], models: Mapping[str, Model]) -> Fitness:
-    """Hold every job against the cluster that it would run on."""
+def fit(place: Place, jobs: Sequence[Job], models: Mapping[str, Model], stored: float) -> Fitness:
+    """Hold every job against the cluster that it would run on. All their checkpoints take so many bytes, `stored`."""
     taken = {job.id: _need(place, job, models) for job in jobs}
     found = [said for job in jobs for said in _said(place, job, models.get(job.id), taken[job.id])]
-    wrong = (*beyond_limits(place, jobs), *beyond_quota(place, jobs), *(d for d in found if isinstance(d, Diagnostic)))
-    costed = tuple(_with_memory(job, taken[job.id]) for job in jobs)
-    return Fitness(costed, wrong, tuple(remark for remark in found if isinstance(remark, Remark)))
+    wrong = (*beyond_limits(place, jobs), *beyond_quota(place, stored), *(d for d in found if isinstance(d, Diagnostic)))
+    known: dict[tuple[float | None, ...], dict[str, float | None]] = {}  # equal ones are one object
+    memory = ((job.id, _memory(job, taken[job.id])) for job in jobs)
+    said = {name: known.setdefault(tuple(one.values()), one) for name, one in memory}
+    return Fitness(said, wrong, tuple(remark for remark in found if isinstance(remark, Remark)))
 
 
 def _said(place: Place, job: Job, model: Model | None, taken: Need | None) -> Iterator[Diagnostic | Remark]:
@@ -46,7 +48,7 @@ def _need(place: Place, job: Job, models: Mapping[str, Model]) -> Need | None:
     return need(job, models[job.id], gpu_memory(place.cluster, job), teacher) if job.id in models else None
 
 
-def _with_memory(job: Job, taken: Need | None) -> Job:
-    """A job whose cost says what it takes: bytes on each GPU, where there are GPUs, and on the node."""
+def _memory(job: Job, taken: Need | None) -> dict[str, float | None]:
+    """What a job takes, as its cost says it: bytes on each GPU, where there are GPUs, and on the node."""
     gpu = taken.gpu_whole if taken and job.resources["gpus"] else None
-    return replace(job, cost={**job.cost, "gpu_memory": gpu, "node_memory": taken and taken.node})
+    return {"gpu_memory": gpu, "node_memory": taken.node if taken else None}

@@ -77,9 +77,8 @@ def _stricter(partition: Caps | None, general: Caps) -> Caps:
     return Caps(**{**{name: getattr(general, name) for name in Caps.model_fields}, **own})
 
 
-def beyond_quota(place: Place, jobs: Sequence[Job]) -> Iterator[Diagnostic]:
-    """The checkpoints of all jobs against what one user may store."""
-    stored = sum(float(job.cost["storage"] or 0) for job in jobs)
+def beyond_quota(place: Place, stored: float) -> Iterator[Diagnostic]:
+    """The checkpoints of all jobs, in bytes, against what one user may store."""
     if place.cluster.quota is not None and stored > size(place.cluster.quota):
         may = f"one user may store {place.cluster.quota} on {place.name}"
         message = f"the plan's checkpoints take about {shown_size(stored)}; {may}"

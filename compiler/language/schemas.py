@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,10 @@ Validator: type[Draft202012Validator] = validators.extend(  # type: ignore[no-un
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_finite, "integer": _is_integer}),
 )
+
+
+BY_PROPERTY = frozenset({"description", "$defs", "type", "properties", "additionalProperties", "required"})
+"""Keywords of a schema of mappings by which each value is right or wrong whatever the others are."""
 
 
 def surely_right(schema: Mapping[str, Any], value: Any) -> bool:
@@ -57,6 +62,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _are_unlike(values: list[Any]) -> bool:
+    """Whether all are texts, and no two the same; of anything else jsonschema tells."""
+    return all(type(value) is str for value in values) and len(set(values)) == len(values)
+
+
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool), "number": _is_number,
     "string": lambda value: isinstance(value, str), "boolean": lambda value: isinstance(value, bool),
@@ -74,6 +84,8 @@ _SIMPLE: Mapping[str, Callable[[Any, Any, Mapping[str, Any]], bool]] = {
     "required": lambda said, value, schema: not isinstance(value, dict) or all(name in value for name in said),
     "items": lambda said, value, schema: not isinstance(value, list) or all(surely_right(said, item) for item in value),
     "minItems": lambda said, value, schema: not isinstance(value, list) or len(value) >= said,
+    "uniqueItems": lambda said, value, schema: not said or not isinstance(value, list) or _are_unlike(value),
+    "pattern": lambda said, value, schema: not isinstance(value, str) or re.search(said, value) is not None,
     "minLength": lambda said, value, schema: not isinstance(value, str) or len(value) >= said,
     "minimum": lambda said, value, schema: not _is_number(value) or value >= said,
     "maximum": lambda said, value, schema: not _is_number(value) or value <= said,

@@ -38,7 +38,7 @@ _WORDS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tree:
     """Plain data (dicts, lists, scalars) with the position of every value and of every key.
 
@@ -99,7 +99,7 @@ class Tree:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One tree under or on top of others. `prefix` is where in it the merged tree's root is."""
 

@@ -52,4 +52,5 @@ def _found(group: Group, value: Mapping[str, Any], path: tuple[str, ...]) -> Ite
 
 def pins(jobs: Iterable[Job]) -> list[Pin]:
     """Every pin of a plan once, sorted."""
-    return sorted({pin for job in jobs for _, pin in pins_of(job.kind, job.settings)})
+    distinct = {(job.kind, id(job.settings)): job for job in jobs}.values()
+    return sorted({pin for job in distinct for _, pin in pins_of(job.kind, job.settings)})

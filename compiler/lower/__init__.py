@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from compiler.backends import is_own
 from compiler.cells.cell import Cell, Expansion, text
-from compiler.diagnostics import SpecError
+from compiler.diagnostics import Diagnostic, SpecError
 from compiler.fitness.doubts import lost_sizes, remarks
-from compiler.fitness.fit import Fitness, Unfit, fit
+from compiler.fitness.fit import Unfit, fit
 from compiler.fitness.limits import Place
 from compiler.fitness.models import models_of
 from compiler.fitness.remarks import told
@@ -53,17 +53,18 @@ def lower(
     cells = tuple(_whole(measure(context, chain), again[chain.cell.id]) for chain in chains)
     report(context, cells, again)
     workshop.finish()
-    jobs = in_order(in_environments(context), tree.at(()))
+    made, placed = in_environments(context)
+    jobs = in_order(made, {name: one.after for name, one in placed.items()}, tree.at(()))
     if workshop.wrong:
         raise SpecError(workshop.wrong)
-    fitness = _held_against_the_cluster(context, cluster, jobs, cells)
-    jobs = fitness.jobs
+    costs, unfit = _held_against_the_cluster(context, cluster, jobs, cells)
+    jobs = tuple(replace(job, cost=costs[job.id], lock=placed[job.id].lock, after=placed[job.id].after) for job in jobs)
     by_id = {job.id: job for job in jobs}
     facts = [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
     found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
     wrong = [*(mistake for mistakes in found for mistake in mistakes), *lost_sizes(catalog, study.evaluate.suites)]
-    if wrong or fitness.wrong:
-        raise SpecError([*wrong, *fitness.wrong]) if wrong else Unfit(fitness.wrong)
+    if wrong or unfit:
+        raise SpecError([*wrong, *unfit]) if wrong else Unfit(unfit)
     _warn(context, cluster, jobs)
     context.warnings.update(unfair(study, tree, facts))
     axes = {axis: list(dict.fromkeys(text(cell.axes[axis]) for cell in expansion.cells)) for axis in expansion.cells[0].axes}
@@ -106,21 +107,27 @@ def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -
     return None
 
 
-def _held_against_the_cluster(context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]) -> Fitness:
-    """The jobs with their whole cost, and what does not fit; what is doubtful is kept among the warnings."""
+def _held_against_the_cluster(
+    context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]
+) -> tuple[Mapping[str, Mapping[str, Any]], tuple[Diagnostic, ...]]:
+    """The whole cost of each job, and what does not fit; what is doubtful is kept among the warnings."""
     catalog, study, workshop = context.catalog, context.study, context.workshop
     models = models_of(workshop.models, jobs)
-    costed = [
-        replace(job, cost=whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs
-    ]
+    known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
+    whole = ((job, whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs)
+    costs = {job.id: known.setdefault(repr(cost), cost) for job, cost in whole}
     execution = {name: sources.execution for name, sources in workshop.sources.items()}
     place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
-    found = fit(place, costed, models)
-    doubts = remarks(catalog, study.evaluate.suites, found.jobs, cells, models)
+    found = fit(place, jobs, models, sum(float(cost["storage"] or 0) for cost in costs.values()))
+    doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
-    costs: dict[str, Mapping[str, Any]] = {}  # equal ones are one object
-    shared = (replace(job, cost=costs.setdefault(repr(job.cost), job.cost)) for job in found.jobs)
-    return replace(found, jobs=tuple(shared))
+    both: dict[
+        tuple[int, int], Mapping[str, Any]
+    ] = {}  # by the ids of what stays: equal costs with equal memory are one object
+    for name, cost in costs.items():
+        memory = found.memory[name]
+        costs[name] = both.get((id(cost), id(memory))) or both.setdefault((id(cost), id(memory)), {**cost, **memory})
+    return costs, found.wrong
 
 
 def _suite_hours(context: Context, job: Job) -> Hours | None:
@@ -142,9 +149,10 @@ def _too_long(job: Job, cluster: Cluster, took: float, limit: float) -> str:
 
 def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
     """What may go wrong although nothing is wrong with the spec."""
+    for backend in dict.fromkeys(job.backend for job in jobs):
+        if is_own(backend):
+            context.warn_unless_known("backends", backend, "backend")
     for job in jobs:
-        if is_own(job.backend):
-            context.warn_unless_known("backends", job.backend, "backend")
         took, limit = job.cost.get("hours"), float(job.cost["limit_hours"])
         if took is not None and took > limit and job.kind == "evaluate":
             context.warnings.add(f"{job.id}: its suite takes {took:.1f} h, and its time limit is {limit:g} h")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from compiler.cells.cell import Cell, text
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
@@ -15,6 +15,8 @@ from compiler.language.source import PathKey, Tree
 from compiler.language.study import Study
 from compiler.lower.recipes import Step
 from compiler.lower.workshop import EMPTY, Workshop
+
+Made = TypeVar("Made")
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
 
@@ -45,6 +47,20 @@ class Context:
     settings: dict[tuple[str | int | None, ...], Tree] = field(default_factory=dict)
     kept: list[Cell] = field(default_factory=list)
     _parts: dict[tuple[str, str, PathKey], Tree] = field(default_factory=dict)
+    _made: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+
+    def once(self, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
+        """What `make` makes, made once for all who ask with an equal key: what a key says must decide it, but for messages.
+
+        An object may stand in a key by its id if it lives as long as the context. While something is wrong nothing is kept.
+        """
+        if key in self._made:
+            found: Made = self._made[key]
+            return found
+        made = make()
+        if not self.workshop.wrong:
+            self._made[key] = made
+        return made
 
     def wrong(self, at: Position, message: str, hint: str = "") -> None:
         """Keep a mistake, to be told with the others."""

@@ -19,7 +19,7 @@ from compiler.slurm import hours
 SAVED: Mapping[str, int] = {"fetch": HALF, "pretrain": SINGLE, "convert": HALF, "merge": SINGLE, "pick": 0}  # bytes of a weight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """A training in numbers; None where it cannot be known before the data is there.
 
@@ -35,7 +35,7 @@ class Cost:
     paced: Paced | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Paced:
     """Where the table of measured paces says how long a training's step takes, and what it says there, in seconds."""
 

@@ -22,7 +22,7 @@ OWN = ("start", "previous")  # words for models of the cell itself; anything els
 BY_ROW = "by_row"  # the grader of a mix: each row has its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Models:
     """The models whose answers a dataset may need, and the answers of the round before, by part."""
 
@@ -31,7 +31,7 @@ class Models:
     before: Mapping[str, Job]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Data:
     """A training's dataset, and the answers it was built from, by part."""
 
@@ -41,6 +41,13 @@ class Data:
 
 def dataset(context: Context, cell: Cell, step: Step, models: Models, part: Part, asked: Position) -> Data:
     """What a step trains on, of the type and in the format that its algorithm's backend reads."""
+    before = tuple((domain, id(job)) for domain, job in models.before.items())
+    read = (id(step.source), id(models.start), id(models.previous), *before, cell.start, cell.scale)  # a plan's jobs stay
+    key = ("dataset", step.stage.dataset, step.stage.algorithm, part.backend, part.what, *read)
+    return context.once(key, lambda: _dataset(context, cell, step, models, part, asked))
+
+
+def _dataset(context: Context, cell: Cell, step: Step, models: Models, part: Part, asked: Position) -> Data:
     name = step.stage.dataset
     found = context.catalog.get(Dataset, name, asked)
     _check_type(context, name, found, part, step.stage.algorithm, asked)

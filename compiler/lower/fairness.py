@@ -21,7 +21,7 @@ from compiler.slurm import shown_size, size
 MOST_SHOWN = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a comparison of one cell with others rests on. Numbers are None where they are not known before the run."""
 
@@ -129,7 +129,8 @@ def _with_seed_sets(facts: Sequence[Facts]) -> list[Facts]:
     seeds: dict[tuple[tuple[str, str], ...], set[str]] = {}
     for one in facts:
         seeds.setdefault(_but_seeds(one), set()).update(one.seed.split(", "))
-    return [replace(one, seed=", ".join(sorted(seeds[_but_seeds(one)]))) for one in facts]
+    told = {group: ", ".join(sorted(found)) for group, found in seeds.items()}
+    return [one if one.seed == (seed := told[_but_seeds(one)]) else replace(one, seed=seed) for one in facts]
 
 
 def _but_seeds(one: Facts) -> tuple[tuple[str, str], ...]:

@@ -41,7 +41,11 @@ def begun(chain: Chain) -> Begun:
 
 
 def columns(context: Context, cell: Cell, suites: Sequence[str], named: PathKey = ("evaluate", "suites")) -> list[Column]:
-    """What suites, which the study names at `named`, measure of a cell."""
+    """What suites, which the study names at `named`, measure of a cell: for all cells of its domain the very same."""
+    return context.once(("columns", cell.domain, *named, *suites), lambda: _columns(context, cell, suites, named))
+
+
+def _columns(context: Context, cell: Cell, suites: Sequence[str], named: PathKey) -> list[Column]:
     found = []
     for number, name in enumerate(suites):
         asked = context.tree.at((*named, number))
@@ -60,8 +64,12 @@ def columns(context: Context, cell: Cell, suites: Sequence[str], named: PathKey 
 
 def trained_domains(context: Context, domain: str) -> list[str]:
     """The domains with rows of their own that a domain is made of."""
-    read = sources(context.catalog, domain, context.axis_value("domain", domain))
-    return list(dict.fromkeys(part for source in read for part in source.parts))
+
+    def made() -> list[str]:
+        read = sources(context.catalog, domain, context.axis_value("domain", domain))
+        return list(dict.fromkeys(part for source in read for part in source.parts))
+
+    return context.once(("trained", domain), made)
 
 
 def _measured_domains(context: Context, cell: Cell, source: str | None) -> list[str]:
@@ -77,14 +85,22 @@ def measure(context: Context, chain: Chain) -> PlannedCell:
     """Every evaluation of one cell: of its start, of its last checkpoint, and along the way."""
     cell, own = chain.cell, columns(context, chain.cell, context.study.evaluate.suites)
     last = readable(context, chain.trainings[-1], None)
-    before, first = {}, begun(chain)
-    if context.study.evaluate.baselines:
-        before = {column.name: evaluate(context, column, first.model, first.name, None, cell.scale).id for column in own}
+    first = begun(chain)
+    before = _baselines(context, own, first, cell.scale) if context.study.evaluate.baselines else {}
     after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale, first).id for column in own}
     points = tuple(_points(context, chain, own))
     trained = tuple(trained_domains(context, cell.domain))
     moved = diverge(context, chain, last, cell.id, trained)
     return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points, divergence=moved)
+
+
+def _baselines(context: Context, own: Sequence[Column], first: Begun, scale: str) -> dict[str, str]:
+    """The evaluations of what a cell begins from."""
+
+    def made() -> dict[str, str]:
+        return {column.name: evaluate(context, column, first.model, first.name, None, scale).id for column in own}
+
+    return context.once(("before", *map(id, own), id(first.model), first.name, scale), made)  # columns and jobs stay
 
 
 def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[PlannedPoint]:
@@ -158,25 +174,33 @@ def evaluate(
     """One suite on one checkpoint, with the scores of the models that the suite compares with: the reference start, and what
     the cell began from (`first`)."""
     suite, found = column.suite, column.found
-    if column.own is not None:
-        inputs, domains = {column.own: rows(context, column.own, column.asked)}, [column.own]
-    else:
-        domains = list(found.domains)
-        inputs = listed_rows(context, "suites", suite, ("domains",), domains)
+    inputs, domains = context.once(("measured", suite, column.own), lambda: _measured_rows(context, column))
     reference = _reference(context, column, model, scale) if found.reference and compared else {}
     start_scores = _start_scores(context, column, model, scale, first) if found.before else {}
+    whence, since = _whence(reference, found.reference), _whence(start_scores, found.before)
     return context.workshop.make(
         Request(
             id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=found.what,
             settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
             resources=found.resources, inputs={"model": model, **inputs, **reference, **start_scores}, cell=cell,
             whose=f"suite {suite}", asked=column.asked,
-            given={
-                "suite": column.name, "tasks": [_task(context, domain) for domain in domains],
-                "reference": _whence(reference, found.reference), "start": _whence(start_scores, found.before),
-            },
+            given=context.once(
+                ("given", suite, column.own, whence, since),
+                lambda: {
+                    "suite": column.name, "tasks": [_task(context, domain) for domain in domains],
+                    "reference": whence, "start": since,
+                },
+            ),
         )
     )  # fmt: skip
+
+
+def _measured_rows(context: Context, column: Column) -> tuple[dict[str, Job], list[str]]:
+    """What a column measures on: the rows of domains, and their names."""
+    if column.own is not None:
+        return {column.own: rows(context, column.own, column.asked)}, [column.own]
+    domains = list(column.found.domains)
+    return listed_rows(context, "suites", column.suite, ("domains",), domains), domains
 
 
 def _whence(scores: Mapping[str, Job], compares: bool) -> str:

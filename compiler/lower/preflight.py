@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,23 @@ from compiler.slurm import hours
 OWN = "preflight"  # the class of resources that is meant for it, where a cluster has one
 
 
-def in_environments(context: Context) -> list[Job]:
-    """Every job with the lock that it runs with, after the preflight of its environment where there is one.
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a job's environment adds to it: the hash of what is installed there, and the preflight that comes before."""
+
+    lock: str | None
+    after: tuple[str, ...]
+
+
+def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
+    """Every job, and by its id the lock that it runs with, after the preflight of its environment where there is one.
 
     Keeps what is wrong, and what may be, with the context. Raises SpecError for a lock that cannot be read.
     """
     workshop = context.workshop
     jobs = workshop.unique_jobs()
     if workshop.wrong:
-        return jobs
+        return jobs, {}
     slots = list(dict.fromkeys(job.environment for job in jobs))
     stacks = stacks_of(context.catalog, workshop.cluster, slots)
     workshop.read.update(file for stack in stacks.values() for file in stack.lock.files)
@@ -40,15 +48,18 @@ def in_environments(context: Context) -> list[Job]:
     context.warnings.update(found.warnings)
     first = _preflights(context, jobs, stacks)
     made = [job for job in workshop.unique_jobs() if job.kind == "preflight"]
-    return [_placed(job, stacks, first) for job in (*made, *jobs)]
+    there = [*made, *jobs]
+    known: dict[Placed, Placed] = {}  # equal ones are one object
+    placed = ((job.id, _placed(job, stacks, first)) for job in there)
+    return there, {name: known.setdefault(one, one) for name, one in placed}
 
 
-def _placed(job: Job, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Job:
-    """A job with its lock and its preflight. A report, which runs with whatever there is, waits for none."""
+def _placed(job: Job, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Placed:
+    """A job's lock and its preflight. A report, which runs with whatever there is, waits for none."""
     stack = stacks.get(job.environment)
     before = first.get(job.environment)
     waits = before is not None and job.kind != "preflight" and (not job.inputs or any(edge.required for edge in job.inputs))
-    return replace(job, lock=stack.lock.digest if stack else None, after=(before,) if before and waits else ())
+    return Placed(stack.lock.digest if stack else None, (before,) if before and waits else ())
 
 
 def _preflights(context: Context, jobs: Sequence[Job], stacks: Mapping[str, Stack]) -> dict[str, str]:

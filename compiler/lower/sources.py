@@ -10,6 +10,7 @@ from typing import Any
 
 from compiler.diagnostics import Position
 from compiler.language.source import PathKey, Tree
+from compiler.lower.alike import Family
 from compiler.plan.provenance import COMPILER
 
 # What a value is that no definition sets: handed to whatever backend asks for it by name.
@@ -23,13 +24,15 @@ GIVEN: Mapping[str, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says."""
+    """Where the values of a job come from: trees that know their layers. What no layer has was given, as GIVEN says. `family`
+    are the settings that differ from these in some numbers alone."""
 
     settings: Tree
     execution: Tree
     resources: Tree
+    family: Family | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,14 @@ def chain(tree: Tree, field: tuple[str, ...], value: Any) -> tuple[Said, ...]:
     return (Said(GIVEN.get(name, COMPILER), None, value),)
 
 
-def citing(sources: Sources | None) -> Callable[[tuple[str, ...]], str]:
-    """What to cite for a field of settings or execution: file and line, or who gave it; nothing for what the job has not."""
+def citing(sources: Sources | None, files: dict[str, str] | None = None) -> Callable[[tuple[str, ...]], str]:
+    """What to cite for a field of settings or execution: file and line, or who gave it; nothing for what the job has not.
+
+    `files` keeps how files are called from here, for whoever cites for many jobs.
+    """
     if sources is None:
         return lambda field: ""
-    trees, files = {"settings": sources.settings, "execution": sources.execution}, dict[str, str]()
+    trees, files = {"settings": sources.settings, "execution": sources.execution}, {} if files is None else files
 
     def cite(field: tuple[str, ...]) -> str:
         tree = trees[field[0]]

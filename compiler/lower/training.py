@@ -22,7 +22,7 @@ from compiler.plan.plan import Job
 TEACHER = "teacher_model"  # the setting that names it, and so what tells that an algorithm learns from another model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Training:
     """One training of a cell: what it began from, what it made, and where in the recipe it stands."""
 
@@ -35,7 +35,7 @@ class Training:
     asked: Position
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chain:
     """Everything that is trained for one cell, in order, from its start."""
 
@@ -71,6 +71,10 @@ def start(
     context: Context, name: str, scale: str, asked: Position | None = None, seen: tuple[tuple[str, str], ...] = ()
 ) -> Job:
     """The checkpoint of a start: from the hub, or trained by the plan."""
+    return context.once(("start", name, scale), lambda: _start(context, name, scale, asked, seen))
+
+
+def _start(context: Context, name: str, scale: str, asked: Position | None, seen: tuple[tuple[str, str], ...]) -> Job:
     found = context.start(name, scale, asked)
     if found.trained is None:
         return hub_or_pretrained(context, name, scale, asked)
@@ -112,7 +116,7 @@ def one_training(
     algorithm = context.catalog.get(Algorithm, stage.algorithm, at)
     what = algorithm.trainer or stage.algorithm
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
-    if is_own(algorithm.backend):
+    if context.once(("own", algorithm.backend), lambda: is_own(algorithm.backend)):
         context.warn_unless_known("algorithms", what, "algorithm")
     data = dataset(context, cell, step, models, part, data_at)
     settings = layered(part)
@@ -126,7 +130,11 @@ def one_training(
             id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
             resources=algorithm.resources, inputs={"start": model, "data": data.job, **taught}, cell=labels,
             whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
-            given={**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)}, cost=cost,
+            given=context.once(
+                ("given", id(step.source), cell.start, cell.scale, stage.teacher),
+                lambda: {**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)},
+            ),
+            cost=cost,
         )
     )  # fmt: skip
     return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
@@ -277,7 +285,8 @@ def _check_overrides(context: Context, cell: Cell, recipe: Sequence[Step]) -> No
     algorithms = list(dict.fromkeys(step.stage.algorithm for step in recipe))
     for override in cell.overrides:
         if override.algorithm is None:
-            _check_taken(context, cell, override.setting, override.source, override.at, algorithms)
+            check = partial(_check_taken, context, cell, override.setting, override.source, override.at, algorithms)
+            context.once(("taken", cell.method, *algorithms, id(override)), check)  # it lives as long as its cell
         elif override.algorithm not in algorithms:
             message = f"{override.source}: method '{cell.method}' has no algorithm '{override.algorithm}' to set"
             context.wrong(override.at, message, nearest(override.algorithm, algorithms))

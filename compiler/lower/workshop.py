@@ -6,11 +6,13 @@ fingerprint are one job.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from compiler import backends
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
@@ -18,6 +20,7 @@ from compiler.fitness.models import Model
 from compiler.language.places import Cluster
 from compiler.language.source import PathKey, Tree, merged
 from compiler.language.study import Tracking
+from compiler.lower.alike import Family, key_of, mould, numbers, shown, with_places_of
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
@@ -29,10 +32,10 @@ from compiler.text import canonical_json
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
 EMPTY = Tree("", {})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A job before its config is rendered. `whose` and `asked` are for messages; `given` is what the cell's domain and start
     say to whatever backend asks for it; `cost` counts what the settings come to, once they are right; `model` is what a job
     makes from nothing."""
@@ -46,8 +49,8 @@ class Request:
     asked: Position
     settings: Tree = EMPTY
     execution: Tree = EMPTY
-    inputs: Mapping[str, Job] = field(default_factory=dict)
-    given: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Job] = NOTHING
+    given: Mapping[str, Any] = NOTHING
     cell: Mapping[str, str] | None = None
     output: str | None = None
     inputs_required: bool = True
@@ -56,7 +59,7 @@ class Request:
     model: Model | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """Settings and execution that are right, and their config as the fingerprint sees it (`Part.decisive_config`).
 
@@ -69,7 +72,7 @@ class Examined:
     decisive: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What jobs have in common that ask for the same settings: the request that was first, and what became of it."""
 
@@ -80,8 +83,7 @@ class Prepared:
     resources: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
 
     settings: Mapping[str, Any]
@@ -108,7 +110,14 @@ class Workshop:
     _edges: dict[tuple[str, str, bool], Edge] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
-    _examined: dict[tuple[str, str, str, str], Examined] = field(default_factory=dict)
+    _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
+    _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+    _hows: dict[tuple[str | int, ...], tuple[Tree, str, Tree]] = field(default_factory=dict)
+    _places: dict[str, Tree] = field(default_factory=dict)
+    _limits: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
@@ -118,7 +127,7 @@ class Workshop:
     def make(self, request: Request) -> Job:
         """The job asked for, or the equal one that is there. Mistakes in its settings are kept in `wrong`."""
         part = self.part(request.backend, request.what, request.asked)
-        asked = _asked(request, part.takes("settings"))
+        asked = self._asked_for(request, part)
         known = self._asked.setdefault(request.id, asked)
         if known is not asked:
             return self._same(known, asked, request)
@@ -134,6 +143,15 @@ class Workshop:
             self.sources[job.id] = prepared.sources
         return twin
 
+    def _asked_for(self, request: Request, part: backends.Part) -> Asked:
+        key = (part.backend, part.what, id(request.given))
+        if key not in self._given:
+            taken = part.takes("settings")
+            text = canonical_json({name: value for name, value in request.given.items() if name in taken})
+            self._given[key] = (request.given, text)  # which stays, as its id must
+        inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
+        return Asked(request.settings.data, request.execution.data, inputs, self._given[key][1], request.output)
+
     def _prepare(self, request: Request, part: backends.Part, given: str) -> Prepared | None:
         """What jobs have in common whose requests have the very same settings. None if they are wrong, which `wrong` keeps."""
         asked = (request.kind, part.backend, part.what, request.resources, given)
@@ -145,31 +163,61 @@ class Workshop:
                 self._check_nodes(part, request.resources, resources["nodes"])
             settings = _with_given(request.settings, request.given, part.takes("settings"))
             settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
-            execution = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
-            execution = amended(execution, request.kind, [(one.label, one.execution) for one in self.amendments])
-            examined = self._examine(request, part, settings, execution)
+            execution, how = self._execution(request, part, resources)
+            names = numbers(part, settings)
+            alike = (*asked, id(request.execution), key_of(settings, names))
+            family = self._families.get(alike)
+            examined = self._examine(request, part, settings, execution, how, family)
             if examined is None:
                 return None
-            sources = self._sources(request, settings, execution)
-            found = Prepared(request, examined, sources, provenance(settings, GIVEN), resources)
-            self._prepared[key] = found
+            if names and alike not in self._families:
+                family = self._families[alike] = self._family(request, part, settings, execution, names)
+            light = with_places_of(settings, family.first[0], names) if family else settings
+            sources = self._sources(request, light, execution, family)
+            origin = family.provenance if family else provenance(settings, GIVEN)
+            found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
         return found
 
-    def _examine(self, request: Request, part: backends.Part, settings: Tree, execution: Tree) -> Examined | None:
-        """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps."""
-        key = (part.backend, part.what, canonical_json(settings.data), canonical_json(execution.data))
+    def _execution(self, request: Request, part: backends.Part, resources: Mapping[str, Any]) -> tuple[Tree, str]:
+        """How a job is run, and that as text; for all jobs of a kind that ask for the very same the very same."""
+        key = (request.kind, part.backend, part.what, id(request.execution), request.resources)
+        if key not in self._hows:
+            tree = _with_given(request.execution, self._execution_given(resources), part.takes("execution"))
+            tree = amended(tree, request.kind, [(one.label, one.execution) for one in self.amendments])
+            self._hows[key] = (tree, canonical_json(tree.data), request.execution)  # which stays, as its id must
+        tree, text, _ = self._hows[key]
+        return tree, text
+
+    def _examine(
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, how: str, family: Family | None
+    ) -> Examined | None:
+        """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps.
+        `how` is the execution as text.
+
+        Of a `family` all were right that there were, and only the numbers need be looked at in which these differ.
+        """
+        said = canonical_json(settings.data)
+        key = (part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
         found = self._examined.get(key)
         if found is None:
-            wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
-            wrong = wrong or part.check_rules(settings, execution, request.whose)
-            wrong = wrong or part.check_options(settings, execution, request.whose)
+            wrong = _wrong(request, part, settings, execution, family)
             self.wrong += wrong
             if wrong:
                 return None
-            config = part.decisive_config(settings.data, execution.data)
-            config = settings.data if canonical_json(config) == key[2] else config  # a large one is there once
-            found = self._examined[key] = Examined(settings.data, execution.data, config, decisive(config))
+            config, text = _config(part, settings.data, execution.data, family)
+            same = family is None and config is not settings.data and canonical_json(config) == said
+            config = settings.data if same else config  # a large one is there once
+            shared = self._executions.setdefault(how, execution.data)  # equal ones are one object
+            found = self._examined[key] = Examined(settings.data, shared, config, text)
         return found
+
+    def _family(
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, names: tuple[str, ...]
+    ) -> Family | None:
+        """What settings have in common that differ from these, which are right, in the numbers of these `names`."""
+        made = mould(part, settings.data, execution.data, names)
+        first = (settings, request.settings, request.execution)
+        return Family(frozenset(names), made, provenance(settings, GIVEN), first) if made else None
 
     def keep(self, job: Job, step: int, asked: Position) -> None:
         """Have a training keep an intermediate checkpoint, for `asked`."""
@@ -201,9 +249,12 @@ class Workshop:
         """Whether a backend has a part of that name."""
         return backends.exists(backend, what)
 
-    def _sources(self, request: Request, settings: Tree, execution: Tree) -> Sources:
-        place = self.cluster_tree.below(("resources", request.resources)) if self.cluster_tree.data else EMPTY
-        return Sources(settings, execution, place.labelled(f"cluster {self.cluster_name}"))
+    def _sources(self, request: Request, settings: Tree, execution: Tree, family: Family | None) -> Sources:
+        name = request.resources
+        if name not in self._places:
+            place = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
+            self._places[name] = place.labelled(f"cluster {self.cluster_name}")
+        return Sources(settings, execution, self._places[name], family)
 
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
@@ -238,9 +289,16 @@ class Workshop:
             inputs=tuple(self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=examined.settings, provenance=prepared.provenance, config=examined.config,
             execution=examined.execution, resources=resources, environment=request.environment or part.environment,
-            cost=job_cost(cost, resources),
+            cost=job_cost(cost, resources) if cost else self._limit(resources),
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
         )  # fmt: skip
+
+    def _limit(self, resources: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is said of the cost of a job of which only its class of resources is known, for all of these the very same."""
+        name = str(resources["class"])
+        if name not in self._limits:
+            self._limits[name] = job_cost(None, resources)
+        return self._limits[name]
 
     def _edge(self, name: str, made: Job, required: bool) -> Edge:
         """An input; all who read the same under the same name have the very same."""
@@ -249,14 +307,19 @@ class Workshop:
             self._edges[key] = Edge(name, made.id, made.output, made.path, made.fingerprint, required)
         return self._edges[key]
 
-    def _resources(self, request: Request) -> dict[str, Any]:
+    def _resources(self, request: Request) -> Mapping[str, Any]:
+        """What a class of resources comes to, for all who ask for it the very same."""
+        known = self._classes.get(request.resources)
+        if known is not None:
+            return known
         found = self.cluster.resources.get(request.resources)
         if found is None:
             message = (
                 f"cluster '{self.cluster_name}' has no resources '{request.resources}', which the {request.whose} asks for"
             )
             raise spec_error(self.cluster_at, message, nearest(request.resources, self.cluster.resources))
-        return {"class": request.resources, **found.model_dump()}
+        known = self._classes[request.resources] = {"class": request.resources, **found.model_dump()}
+        return known
 
     def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """What the cluster and the study decide of how a job runs."""
@@ -277,10 +340,24 @@ class Workshop:
             self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
 
 
-def _asked(request: Request, taken: frozenset[str]) -> Asked:
-    inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
-    given = canonical_json({name: value for name, value in request.given.items() if name in taken})
-    return Asked(request.settings.data, request.execution.data, inputs, given, request.output)
+def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None) -> list[Diagnostic]:
+    """What is wrong with what a request asks for; of a family, with the numbers that differ from those of its first."""
+    if family is not None:
+        return part.check_numbers(family.names, settings, execution, request.whose)
+    wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
+    wrong = wrong or part.check_rules(settings, execution, request.whose)
+    return wrong or part.check_options(settings, execution, request.whose)
+
+
+def _config(
+    part: backends.Part, settings: Mapping[str, Any], execution: Mapping[str, Any], family: Family | None
+) -> tuple[Any, str]:
+    """The config as the fingerprint sees it, and that as a part of it."""
+    if family is not None:
+        values = family.numbers_of(settings)
+        return family.mould.config_of(values), family.mould.decisive_of(shown(values))
+    config = part.decisive_config(settings, execution)
+    return config, decisive(config)
 
 
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring as quoted
 from operator import itemgetter
 from typing import Any
 
@@ -17,14 +18,17 @@ from compiler.language.places import Cluster
 from compiler.language.study import Tracking
 from compiler.lower.sources import Sources, citing
 from compiler.output.arrays import Array, Grouping, Seat, grouped, parents
+from compiler.output.moulds import ConfigMould, Launches, config_mould
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
-from compiler.plan.canonical import indented
-from compiler.plan.plan import Job, Plan
+from compiler.plan.plan import Edge, Job, Plan
 from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
 CONTRACT_VERSION = 1
+NOWHERE = Position("the plan")  # a job that is there has its backend
+BATCH = 1 << 20  # characters
+HOLE = "\x1f"  # on both sides of a word that stands for a value of a job's own; no text of a spec holds it
 _INPUT = re.compile(r"LETHE_IN_\S*")  # how a config or a command names an input
 
 
@@ -56,15 +60,15 @@ class Files(Mapping[str, str]):
 
     def texts(self) -> Iterator[tuple[str, str | Iterator[str]]]:
         """The same with their texts, of which that of plan.json comes in parts."""
-        configs = _Configs(self.sources)
+        configs, scripts = _Configs(self.sources), Scripts(self.plan, self.cluster, self.tracking)
         yield "PLAN.md", plan_page(self.plan)
         for name, array in self._arrays:
-            first = self._job("", array.first, configs.named(array.first))
+            first = scripts.text(array.first, configs.named(array.first))
             yield name, array_script(self.plan, array, first)
         yield from ((name, configs.files(job)[ending]) for name, ending, job in self._configs())
         yield from ((name, feed(self.plan, self.cluster)) for name in self._feed())
         for name, job in self._of_jobs("jobs", "json", "sh"):
-            yield name, self._job(name, job, configs.named(job))
+            yield name, contract_text(self.plan, job) if name.endswith(".json") else scripts.text(job, configs.named(job))
         yield "plan.json", self.plan.pieces()
         yield "submit_all.sh", submit_all(self.plan, self.cluster)
 
@@ -101,34 +105,52 @@ class Files(Mapping[str, str]):
         named = [(f"{folder}/{job.id}.{ending}", job) for job in self.plan.jobs for ending in endings]
         return sorted(named, key=itemgetter(0))
 
-    def _job(self, name: str, job: Job, named: str) -> str:
-        """A job's contract or script."""
-        if name.endswith(".json"):
-            return contract_text(self.plan, job)
-        return script(self.plan, job, self.cluster, self.tracking, named)
-
 
 class _Configs:
-    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once."""
+    """The configs of a plan. Jobs with the same settings share the very objects, and have their files once; of those that
+    differ in some numbers alone there is one with holes."""
 
     def __init__(self, sources: Mapping[str, Sources]) -> None:
         self._sources = sources
         self._files: dict[tuple[str | int, ...], Mapping[str, str]] = {}
         self._named: dict[tuple[str | int, ...], str] = {}
+        self._moulds: dict[tuple[int, int], ConfigMould | None] = {}
+        self._words: dict[tuple[int, int], dict[str, str]] = {}
+        self._places: dict[str, str] = {}
 
     def files(self, job: Job) -> Mapping[str, str]:
         """A job's config files, by the ends of their names."""
+        sources = self._sources.get(job.id)
+        mould = self._mould(job, sources)
+        if mould is not None and sources is not None and sources.family is not None:
+            own = (id(sources), id(job.execution))
+            if own not in self._words:
+                said = citing(sources, self._places)
+                self._words[own] = mould.words(sources.family.numbers_of(job.settings), said)
+            return {"yaml": mould.text % self._words[own]}
         same = self._same(job)
         if same not in self._files:
             laid = laid_out(job)
-            found = self._files[same] = {"yaml": laid.text(self._sources.get(job.id)), **laid.more}
-            self._named[same] = " ".join(_INPUT.findall(found["yaml"]))
+            self._files[same] = {"yaml": laid.text(self._sources.get(job.id)), **laid.more}
         return self._files[same]
 
     def named(self, job: Job) -> str:
         """The variables for its inputs that a job's config names."""
-        self.files(job)
-        return self._named[self._same(job)]
+        sources = self._sources.get(job.id)
+        same = (id(sources.family), id(job.execution)) if self._mould(job, sources) and sources else self._same(job)
+        if same not in self._named:
+            self._named[same] = " ".join(_INPUT.findall(self.files(job)["yaml"]))
+        return self._named[same]
+
+    def _mould(self, job: Job, sources: Sources | None) -> ConfigMould | None:
+        """What a job's config has in common with those of its family."""
+        if sources is None or sources.family is None:
+            return None
+        key = (id(sources.family), id(job.execution))  # objects that live as long as the plan and its sources
+        if key not in self._moulds:
+            said = citing(sources, self._places)
+            self._moulds[key] = config_mould(_part(job), job.settings, job.execution, sources.family, said)
+        return self._moulds[key]
 
     def _same(self, job: Job) -> tuple[str | int, ...]:
         return (job.backend, job.what, id(job.settings), id(job.execution), id(self._sources.get(job.id)))
@@ -137,9 +159,21 @@ class _Configs:
 def digest_of(text: str | Iterable[str]) -> str:
     """sha256 (64 hex digits) of a text, which may come in parts."""
     found = hashlib.sha256()
-    for part in [text] if isinstance(text, str) else text:
-        found.update(part.encode())
+    for data in batches([text] if isinstance(text, str) else text):
+        found.update(data)
     return found.hexdigest()
+
+
+def batches(parts: Iterable[str]) -> Iterator[bytes]:
+    """A text that comes in parts as few and not too large pieces of UTF-8."""
+    held, size = list[str](), 0
+    for part in parts:
+        held.append(part)
+        size += len(part)
+        if size > BATCH:
+            yield "".join(held).encode()
+            held, size = [], 0
+    yield "".join(held).encode()
 
 
 def dispatcher() -> str:
@@ -171,44 +205,83 @@ def config_text(job: Job, sources: Sources | None = None) -> str:
 
 
 def contract_text(plan: Plan, job: Job) -> str:
-    """A job's contract as a file; all that it says is plain names and numbers."""
-    return indented(contract(plan, job), order=list) + "\n"
+    """A job's contract as a file: what the job reads, writes and must be, all of it in words and integers.
+
+    It is put together as text, since a plan has as many contracts as jobs; what stands in it, and in which order, is fixed.
+    """
+    axes = ",".join(f"\n  {quoted(axis)}: {quoted(value)}" for axis, value in (job.cell or {}).items())
+    inputs = ",".join(map(_contract_input, job.inputs))
+    steps = ",".join(f"\n   {step}" for step in job.execution.get("keep") or ())  # those that must be kept
+    cell = "null" if job.cell is None else "{" + axes + "\n }" if axes else "{}"
+    read = "{" + inputs + "\n }" if inputs else "{}"
+    return (
+        f'{{\n "lethe": {CONTRACT_VERSION},\n "study": {quoted(plan.study)},\n "job": {quoted(job.id)},'
+        f'\n "kind": {quoted(job.kind)},\n "code": {job.code},\n "fingerprint": "{job.fingerprint}",'
+        f'\n "cell": {cell},'
+        f'\n "config": {quoted(f"configs/{job.id}.yaml")},\n "inputs": {read},'
+        f'\n "output": {{\n  "type": {quoted(job.output)},\n  "path": {quoted(job.path)}'
+        + (f',\n  "steps": [{steps}\n  ]' if steps else "")
+        + f'\n }},\n "environment": {{\n  "name": {quoted(job.environment)},'
+        f'\n  "lock": {"null" if job.lock is None else quoted(job.lock)}\n }}\n}}\n'
+    )
 
 
-def contract(plan: Plan, job: Job) -> dict[str, Any]:
-    """What the job reads, writes and must be."""
-    inputs = {
-        edge.name: {
-            "job": edge.job, "type": edge.type, "path": edge.path, "fingerprint": edge.fingerprint, "required": edge.required,
-        }
-        for edge in job.inputs
-    }  # fmt: skip
-    return {
-        "lethe": CONTRACT_VERSION, "study": plan.study, "job": job.id, "kind": job.kind, "code": job.code,
-        "fingerprint": job.fingerprint, "cell": job.cell, "config": f"configs/{job.id}.yaml", "inputs": inputs,
-        "output": {"type": job.output, "path": job.path, **_kept(job)},
-        "environment": {"name": job.environment, "lock": job.lock},
-    }  # fmt: skip
-
-
-def _kept(job: Job) -> dict[str, list[int]]:
-    """The intermediate checkpoints without which a training is not done."""
-    steps = job.execution.get("keep")
-    return {"steps": list(steps)} if steps else {}
+def _contract_input(edge: Edge) -> str:
+    return (
+        f'\n  {quoted(edge.name)}: {{\n   "job": {quoted(edge.job)},\n   "type": {quoted(edge.type)},'
+        f'\n   "path": {quoted(edge.path)},\n   "fingerprint": "{edge.fingerprint}",'
+        f'\n   "required": {"true" if edge.required else "false"}\n  }}'
+    )
 
 
 def script(plan: Plan, job: Job, cluster: Cluster, tracking: Tracking, config: str) -> str:
     """A job's sbatch script, which runs without Slurm just as well. `config` has what its config file names of its inputs."""
-    launch = _part(job).render_launch(job.settings, job.execution, _shown(job))
-    text = " ".join(_INPUT.findall(f"{launch} {config}"))
-    reported = job.kind == "train" and tracking.wandb != "disabled"
-    return _render(
-        "job.sh.j2", study=plan.study, job=job, r=job.resources, launch=launch, account=cluster.account,
-        gpu_request=cluster.gpu_request, environment=cluster.environments[job.environment], store=_store(plan),
-        slurm_name=slurm_name(plan, job), restarts=cluster.restarts, notice=notice(job, cluster),
-        shown_inputs=[edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in text],
-        wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
-    )  # fmt: skip
+    return Scripts(plan, cluster, tracking).text(job, config)
+
+
+class Scripts:
+    """The scripts of a plan. Those of jobs that ask for the same are rendered once, with holes for what is a job's own."""
+
+    def __init__(self, plan: Plan, cluster: Cluster, tracking: Tracking) -> None:
+        self._plan, self._cluster, self._tracking = plan, cluster, tracking
+        self._launches = Launches()
+        self._forms: dict[tuple[Hashable, ...], str] = {}
+
+    def text(self, job: Job, config: str) -> str:
+        """A job's script. `config` has what its config file names of its inputs."""
+        launch = self._launches.text(_part(job), job)
+        named = f"{launch} {config}" if "LETHE_IN_" in launch or config else ""
+        words = " ".join(_INPUT.findall(named)) if named else ""
+        shown = [edge for edge in job.inputs if f"LETHE_IN_{edge.name.upper()}" in words] if words else []
+        before = notice(job, self._cluster)
+        asked = (job.kind, job.environment, id(job.resources), job.output, before)
+        alike = (*asked, len(job.inputs), *(one.name for one in shown))
+        form = self._forms.get(alike)
+        if form is None:
+            form = self._forms[alike] = self._form(job, shown, before)
+        own = {
+            "id": job.id, "name": job.name, "path": job.path, "run": job.fingerprint[:16], "launch": launch,
+            "slurm_name": slurm_name(self._plan, job),
+        }  # fmt: skip
+        return form % {**own, **{f"input{number}": edge.path for number, edge in enumerate(shown)}}
+
+    def _form(self, job: Job, shown: Sequence[Edge], before: int | None) -> str:
+        """What the scripts of jobs like this one have in common, as `%` fills it."""
+        plan, cluster, tracking = self._plan, self._cluster, self._tracking
+        own = ("id", "name", "path", "run", "launch", "slurm_name", *(f"input{number}" for number in range(len(shown))))
+        hole = {name: f"{HOLE}{name}{HOLE}" for name in own}
+        reported = job.kind == "train" and tracking.wandb != "disabled"
+        text = _render(
+            "job.sh.j2", study=plan.study, job={**hole, "inputs": job.inputs, "output": job.output}, r=job.resources,
+            launch=hole["launch"], account=cluster.account, gpu_request=cluster.gpu_request,
+            environment=cluster.environments[job.environment], store=_store(plan), slurm_name=hole["slurm_name"],
+            restarts=cluster.restarts, notice=before,
+            shown_inputs=[{"name": edge.name, "path": hole[f"input{number}"]} for number, edge in enumerate(shown)],
+            wandb={"mode": tracking.wandb, "project": tracking.project} if reported else None,
+        ).replace("%", "%%")  # fmt: skip
+        for name, word in hole.items():
+            text = text.replace(word, f"%({name})s")
+        return text
 
 
 def slurm_name(plan: Plan, job: Job) -> str:
@@ -265,12 +338,8 @@ def _store(plan: Plan) -> str:
     return "${LETHE_STORE:-" + shell_expanded(plan.store) + "}"
 
 
-def _shown(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "kind": job.kind, "name": job.name, "cell": job.cell, "resources": job.resources}
-
-
 def _part(job: Job) -> backends.Part:
-    return backends.part(job.backend, job.what, Position(job.id))
+    return backends.part(job.backend, job.what, NOWHERE)
 
 
 def _render(template: str, **values: Any) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compiler.fitness.memory import GB
-from compiler.plan.plan import Job, Plan, PlannedCell
+from compiler.plan.plan import SHORT, Job, Plan, PlannedCell
 from compiler.slurm import shown_size
 
+MOST_INPUTS = 6  # of a job, that are named
 MOST_TABLES = 12  # beyond, a list of the cells says more than tables do
 
 
@@ -23,8 +24,14 @@ def content(plan: Plan) -> dict[str, Any]:
         "plan": plan, "kinds": kinds, "gpu_hours": sum(map(_worst, plan.jobs)), "expected": sum(map(_expected, plan.jobs)),
         "suites": suites, "points": points, "storage": shown_size(stored) if stored else None,
         "tables": tables if len(tables) <= MOST_TABLES else [], "baselines": any(cell.before for cell in plan.cells),
+        "jobs": [(job.id, job.fingerprint[:SHORT], _needs(job)) for job in plan.jobs],
         "trainings": [_training_row(job) for job in plan.jobs if job.cost.get("steps")],
     }  # fmt: skip
+
+
+def _needs(job: Job) -> str:
+    """What a job reads, or of how many jobs."""
+    return ", ".join(edge.job for edge in job.inputs) if len(job.inputs) <= MOST_INPUTS else f"{len(job.inputs)} jobs"
 
 
 def _tables(plan: Plan) -> list[dict[str, Any]]:

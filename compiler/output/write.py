@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
-from compiler.output.emit import Files, digest_of
+from compiler.output.emit import Files, batches, digest_of
 from compiler.output.sums import SUMS, files_below, hash_of, sum_line, sums_of
 
 _AT_FDCWD = -100
@@ -53,15 +53,18 @@ class _Known:
 
     def __init__(self, folder: Path, edited: Collection[str]) -> None:
         self.folder, self.edited = folder, frozenset(edited)
+        self.there = folder.is_dir()
         self.sums = sums_of(folder)
         self.next: tuple[str, str] | None = next(self.sums, None)
 
     def holds(self, name: str, digest: str) -> bool:
         """Whether a file is there with this sha256."""
+        if not self.there:
+            return False
         while self.next and self.next[0] < name:
             self.next = next(self.sums, None)
-        if self.next == (name, digest) and name not in self.edited:
-            return True
+        if self.next and self.next[0] == name and name not in self.edited:
+            return self.next[1] == digest
         return hash_of(f"{self.folder}/{name}") == digest
 
 
@@ -126,8 +129,12 @@ def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], 
             _write(path, data)
             return digest
     else:
-        with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-            digest = digest_of(part for part in text if file.write(part))
+        found = hashlib.sha256()
+        with open(path, "wb", buffering=0) as file:
+            for data in batches(text):
+                found.update(data)
+                file.write(data)
+        digest = found.hexdigest()
         if not holds(digest):
             return digest
         Path(path).unlink()
@@ -136,10 +143,15 @@ def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], 
 
 
 def _write(path: str, data: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        file.write(data)
-    if path.endswith(".sh"):
-        os.chmod(path, 0o755)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)  # a file object asks the system for more than that
+    try:
+        done = os.write(file, data)
+        while done < len(data):
+            done += os.write(file, data[done:])
+        if path.endswith(".sh"):
+            os.fchmod(file, 0o755)
+    finally:
+        os.close(file)
 
 
 def _swap(fresh: Path, folder: Path) -> None:

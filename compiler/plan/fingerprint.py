@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Mapping
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
 from compiler.text import canonical_json
@@ -15,11 +16,12 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
 
     `config` is `decisive(config)`; `inputs` maps names to fingerprints.
     """
-    own = {"backend": canonical_json(backend), "code": canonical_json(code), "config": config}
-    own |= {"inputs": canonical_json(dict(inputs)), "kind": canonical_json(kind)}
-    own |= {"output": canonical_json(output), "what": canonical_json(what)}
-    text = ",".join(f'"{name}":{value}' for name, value in own.items())  # as canonical_json would: the names are sorted
-    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+    read = ",".join(f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items()))
+    text = (  # what canonical_json would make of it: the names are sorted
+        f'{{"backend":{quoted(backend)},"code":{code},"config":{config},"inputs":{{{read}}},"kind":{quoted(kind)},'
+        f'"output":{quoted(output)},"what":{quoted(what)}}}'
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def decisive(config: Any) -> str:

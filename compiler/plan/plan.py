@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from heapq import heappop, heappush
 from json.encoder import encode_basestring
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import Position, TreeError, spec_error
-from compiler.plan.canonical import indented, pieces, plain
+from compiler.plan.canonical import pieces, written
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -75,9 +75,7 @@ class Job:
 
 
 JOB_FIELDS = tuple(sorted(one.name for one in fields(Job)))
-SHARED = frozenset(
-    {"settings", "provenance", "config", "execution", "resources", "cost", "cell"}
-)  # which jobs may have in common
+OWN = ("cell", "config", "cost", "fingerprint", "id", "inputs", "settings")  # of JOB_FIELDS, what jobs alike differ in
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +134,16 @@ class Plan:
 
     def pieces(self) -> Iterator[str]:
         """The same, part by part, so that a large plan is never in memory as text."""
-        shared: dict[int, str] = {}
+        texts = _Texts()
         opening = "{"
         for name in sorted(["lethe", *(one.name for one in fields(self))]):
             yield f'{opening}\n "{name}": '
             if name == "jobs":
-                yield from _listed(_job_pieces(job, shared) for job in self.jobs)
+                yield from _listed(map(texts.pieces, self.jobs))
             elif name == "cells":
-                yield from _listed(iter((indented(plain(cell), "\n  "),)) for cell in self.cells)
+                yield from _listed(iter((written(cell, "\n  "),)) for cell in self.cells)
             else:
-                yield indented(plain(VERSION if name == "lethe" else getattr(self, name)), "\n ")
+                yield written(VERSION if name == "lethe" else getattr(self, name), "\n ")
             opening = ","
         yield "\n}\n"
 
@@ -160,26 +158,57 @@ def _listed(items: Iterable[Iterator[str]]) -> Iterator[str]:
     yield "[]" if opening == "[" else "\n ]"
 
 
-def _job_pieces(job: Job, shared: dict[int, str]) -> Iterator[str]:
-    """A job's text, in one part unless it reads very much; `shared` keeps the text of what several jobs have in common."""
-    if len(job.inputs) > MANY:
-        yield from pieces({one.name: getattr(job, one.name) for one in fields(job)}, "\n  ", 3)
-        return
-    lines = []
+class _Texts:
+    """The texts of jobs in plan.json; what several have in common is written once."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, str] = {}  # by the ids of objects that live as long as the plan
+        self._forms: dict[tuple[Hashable, ...], str] = {}
+
+    def pieces(self, job: Job) -> Iterator[str]:
+        """A job's text, in one part unless it reads very much."""
+        if len(job.inputs) > MANY:
+            yield from _many_pieces(job)
+            return
+        alike = (
+            job.after, job.backend, job.code, job.environment, id(job.execution), job.kind, job.lock, job.output,
+            id(job.provenance), id(job.resources), job.what,
+        )  # fmt: skip
+        form = self._forms.get(alike)
+        if form is None:
+            form = self._forms[alike] = self._form(job)
+        edges = "[\n    " + ",\n    ".join(map(_edge_text, job.inputs)) + "\n   ]" if job.inputs else "[]"
+        cell, config, cost, settings = map(self._value, (job.cell, job.config, job.cost, job.settings))
+        yield form % (cell, config, cost, encode_basestring(job.fingerprint), encode_basestring(job.id), edges, settings)
+
+    def _form(self, job: Job) -> str:
+        """What the texts of jobs have in common that differ in what is their `OWN` alone, as `%` fills it."""
+        texts = {name: "%s" if name in OWN else self._value(getattr(job, name)).replace("%", "%%") for name in JOB_FIELDS}
+        return "{" + ",".join(f'\n   "{name}": {text}' for name, text in texts.items()) + "\n  }"
+
+    def _value(self, value: Any) -> str:
+        if not isinstance(value, dict):
+            return written(value, "\n   ")
+        known = self._values.get(id(value))
+        if known is None:
+            known = self._values[id(value)] = written(value, "\n   ")
+        return known
+
+
+def _many_pieces(job: Job) -> Iterator[str]:
+    """The text of a job that reads very much, part by part. Where its config is its settings, both are written once."""
+    settings = list(pieces(job.settings, "\n   ", 2))
+    opening = "{"
     for name in JOB_FIELDS:
+        yield f'{opening}\n   "{name}": '
         value = getattr(job, name)
-        if name == "inputs":
-            text = "[\n    " + ",\n    ".join(map(_edge_text, value)) + "\n   ]" if value else "[]"
-        elif name in SHARED:
-            text = shared[id(value)] = shared.get(id(value)) or indented(plain(value), "\n   ")
-        else:
-            text = encode_basestring(value) if type(value) is str else indented(plain(value), "\n   ")
-        lines.append(f'\n   "{name}": {text}')
-    yield "{" + ",".join(lines) + "\n  }"
+        yield from settings if value is job.settings else pieces(value, "\n   ", 2)
+        opening = ","
+    yield "\n  }"
 
 
 def _edge_text(edge: Edge) -> str:
-    """An input of a job in plan.json: what `indented` would write, for there are more of these than of anything else."""
+    """An input of a job in plan.json: what `written` would, for there are more of these than of anything else."""
     name, job, path, kind = map(encode_basestring, (edge.name, edge.job, edge.path, edge.type))
     return (
         f'{{\n     "fingerprint": "{edge.fingerprint}",\n     "job": {job},\n     "name": {name},\n     "path": {path},'
@@ -224,11 +253,11 @@ def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
     return found
 
 
-def in_order(jobs: Sequence[Job], asked: Position) -> tuple[Job, ...]:
-    """`jobs`, each after its inputs and what it must come after; among the free ones in the order given. Raises SpecError on a
-    cycle."""
+def in_order(jobs: Sequence[Job], after: Mapping[str, Sequence[str]], asked: Position) -> tuple[Job, ...]:
+    """`jobs`, each after its inputs and what it must come `after`; among the free ones in the order given. Raises SpecError on
+    a cycle."""
     place = {job.id: number for number, job in enumerate(jobs)}
-    before = [{*(edge.job for edge in job.inputs), *job.after} for job in jobs]
+    before = [{*(edge.job for edge in job.inputs), *after.get(job.id, ())} for job in jobs]
     waits = list(map(len, before))
     readers: list[list[int]] = [[] for _ in jobs]
     for number, names in enumerate(before):

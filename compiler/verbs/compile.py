@@ -58,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _compile(options: argparse.Namespace, found: tuple[str, str] | None) -> tuple[Remembered, Sequence[Job], bool]:
     """Compile and write, and remember that, if meanwhile nothing of what is `found` changed. Returns whether files did, too."""
-    from compiler.canary.compiling import compile_canary
     from compiler.lock.locking import hold
     from compiler.pipeline import compile_study
     from compiler.remembered import inputs, remember, remembered
@@ -68,6 +67,8 @@ def _compile(options: argparse.Namespace, found: tuple[str, str] | None) -> tupl
         hold(compiled.plan, compiled.cluster, compiled.locked, options.spec)
     changed = write(compiled, overwrite=options.overwrite)
     if compiled.plan.gate:
+        from compiler.canary.compiling import compile_canary
+
         changed = write(compile_canary(options.spec)[1], overwrite=options.overwrite) or changed
     folder = GENERATED / compiled.plan.study
     known = remembered(folder, compiled, found[1] if found else "")
