@@ -58,7 +58,7 @@ def lower(
     if workshop.wrong:
         raise SpecError(workshop.wrong)
     costs, unfit = _held_against_the_cluster(context, cluster, jobs, cells)
-    jobs = tuple(replace(job, cost=costs[job.id], lock=placed[job.id].lock, after=placed[job.id].after) for job in jobs)
+    jobs = tuple(job.placed(costs[job.id], placed[job.id].lock, placed[job.id].after) for job in jobs)
     by_id = {job.id: job for job in jobs}
     facts = [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
     found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
@@ -121,9 +121,7 @@ def _held_against_the_cluster(
     found = fit(place, jobs, models, sum(float(cost["storage"] or 0) for cost in costs.values()))
     doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
     context.warnings.update(told([*found.remarks, *doubts]))
-    both: dict[
-        tuple[int, int], Mapping[str, Any]
-    ] = {}  # by the ids of what stays: equal costs with equal memory are one object
+    both: dict[tuple[int, int], Mapping[str, Any]] = {}  # by the ids of what stays: equal ones are one object
     for name, cost in costs.items():
         memory = found.memory[name]
         costs[name] = both.get((id(cost), id(memory))) or both.setdefault((id(cost), id(memory)), {**cost, **memory})

@@ -126,15 +126,12 @@ def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
 
 def _with_seed_sets(facts: Sequence[Facts]) -> list[Facts]:
     """Every cell with the seeds of all cells that differ from it in seeds only: three seeds are not compared with one."""
-    seeds: dict[tuple[tuple[str, str], ...], set[str]] = {}
-    for one in facts:
-        seeds.setdefault(_but_seeds(one), set()).update(one.seed.split(", "))
-    told = {group: ", ".join(sorted(found)) for group, found in seeds.items()}
-    return [one if one.seed == (seed := told[_but_seeds(one)]) else replace(one, seed=seed) for one in facts]
-
-
-def _but_seeds(one: Facts) -> tuple[tuple[str, str], ...]:
-    return tuple((axis, value) for axis, value in one.axes.items() if axis.split(".")[-1] != "seed")
+    axes = {axis for one in facts for axis in one.axes}
+    told: dict[str, str] = {}
+    for group in _grouped(facts, [axis for axis in axes if axis.split(".")[-1] == "seed"]):
+        seeds = {seed for one in group for seed in one.seed.split(", ")}
+        told |= dict.fromkeys((one.cell for one in group), ", ".join(sorted(seeds)))
+    return [one if one.seed == told[one.cell] else replace(one, seed=told[one.cell]) for one in facts]
 
 
 def _pairs(group: Sequence[Facts], differ: str) -> Iterator[tuple[Facts, Facts]]:
@@ -145,12 +142,17 @@ def _pairs(group: Sequence[Facts], differ: str) -> Iterator[tuple[Facts, Facts]]
 
 
 def _groups(facts: Sequence[Facts], across: Sequence[str]) -> list[list[Facts]]:
-    """Cells that differ in nothing but the axes `across`."""
+    """Cells that differ in nothing but the axes `across`; some cells that do."""
+    return [group for group in _grouped(facts, across) if len(group) > 1]
+
+
+def _grouped(facts: Sequence[Facts], across: Sequence[str]) -> Iterable[list[Facts]]:
+    """All cells, by what they are on other axes than those `across`."""
     groups: dict[tuple[tuple[str, str], ...], list[Facts]] = {}
     for one in facts:
-        rest = tuple((axis, value) for axis, value in one.axes.items() if axis not in across)
+        rest = tuple([at for at in one.axes.items() if at[0] not in across])
         groups.setdefault(rest, []).append(one)
-    return [group for group in groups.values() if len(group) > 1]
+    return groups.values()
 
 
 def check_budget(study: Study, tree: Tree, jobs: Sequence[Job]) -> Iterator[Diagnostic]:

@@ -40,7 +40,8 @@ def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
     slots = list(dict.fromkeys(job.environment for job in jobs))
     stacks = stacks_of(context.catalog, workshop.cluster, slots)
     workshop.read.update(file for stack in stacks.values() for file in stack.lock.files)
-    parts = {(job.backend, job.what): workshop.part(job.backend, job.what, workshop.cluster_at) for job in jobs}
+    kinds = dict.fromkeys((job.backend, job.what) for job in jobs)
+    parts = {kind: workshop.part(*kind, workshop.cluster_at) for kind in kinds}
     settings = {name: sources.settings for name, sources in workshop.sources.items()}
     graders = workshop.manifest["graders"]
     found = check(Scene(jobs, parts, settings, stacks, workshop.cluster_tree, workshop.cluster_name, graders))

@@ -12,8 +12,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from compiler.diagnostics import TreeError
@@ -116,16 +115,16 @@ def _build(fresh: Path, old: Path, files: Files, edited: Collection[str]) -> Non
         (fresh / place).mkdir(parents=True)
     with (fresh / SUMS).open("w", encoding="utf-8", newline="\n") as sums:
         for name, text in files.texts():
-            digest = _put(f"{fresh}/{name}", text, f"{old}/{name}", partial(known.holds, name))
+            digest = _put(f"{fresh}/{name}", text, name, known)
             sums.write(sum_line(name, digest))
 
 
-def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], bool]) -> str:
-    """Write a file, or link it to the `old` one if that `holds` the same. Returns its sha256."""
+def _put(path: str, text: str | Iterable[str], name: str, known: _Known) -> str:
+    """Write a file, or link it to the one of that name that is `known`, if that is the same. Returns its sha256."""
     if isinstance(text, str):
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
-        if not holds(digest):
+        if not known.holds(name, digest):
             _write(path, data)
             return digest
     else:
@@ -135,10 +134,10 @@ def _put(path: str, text: str | Iterable[str], old: str, holds: Callable[[str], 
                 found.update(data)
                 file.write(data)
         digest = found.hexdigest()
-        if not holds(digest):
+        if not known.holds(name, digest):
             return digest
         Path(path).unlink()
-    os.link(old, path)
+    os.link(f"{known.folder}/{name}", path)
     return digest
 
 

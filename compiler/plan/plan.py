@@ -73,6 +73,13 @@ class Job:
         """The artifact's folder in the store."""
         return f"{self.id}-{self.fingerprint[:SHORT]}"
 
+    def placed(self, cost: Mapping[str, Any], lock: str | None, after: tuple[str, ...]) -> Job:
+        """The same job with what is known once all jobs are. Written out: `replace` takes twice as long, for each of them."""
+        return Job(
+            self.id, self.kind, self.backend, self.what, self.cell, self.inputs, self.output, self.code, self.settings,
+            self.provenance, self.config, self.execution, self.resources, self.environment, cost, self.fingerprint, lock, after,
+        )  # fmt: skip
+
 
 JOB_FIELDS = tuple(sorted(one.name for one in fields(Job)))
 OWN = ("cell", "config", "cost", "fingerprint", "id", "inputs", "settings")  # of JOB_FIELDS, what jobs alike differ in
