@@ -29,6 +29,8 @@ LETHE = [sys.executable, "-c", "import sys; from compiler.cli import main; sys.e
 LARGEST_FLOOR = 20_000  # cells; beyond, what the floor reads would be gigabytes
 LARGEST_PEER = 20_000  # cells; beyond, Snakemake takes minutes and gigabytes
 
+COLD = "PYTHONDONTWRITEBYTECODE"  # where it is set, Python compiles itself anew at each start, which nobody's machine does
+
 CELLS_A_SEED = 84  # 2 methods, 3 domains, 2 starts, 7 learning rates
 SPEC = """\
 study: scale
@@ -160,7 +162,11 @@ def quickest(times: int, command: Sequence[str], folder: Path, lost: Path | None
 
 def taken(command: Sequence[str], folder: Path) -> Taken:
     """What a command takes. Raises CalledProcessError when it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    own = {
+        "PYTHONPATH": str(ROOT), "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+    }  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != COLD} | own
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     code = process.returncode = os.waitstatus_to_exitcode(status)

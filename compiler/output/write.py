@@ -110,12 +110,12 @@ def write_file(path: Path, text: str) -> bool:
 
 def _build(fresh: Path, old: Path, files: Files, edited: Collection[str]) -> None:
     """Make the new tree, with links for what is the same as in the old one."""
-    known = _Known(old, edited)
+    known, top = _Known(old, edited), str(fresh)
     for place in files.folders():
         (fresh / place).mkdir(parents=True)
     with (fresh / SUMS).open("w", encoding="utf-8", newline="\n") as sums:
         for name, text in files.texts():
-            digest = _put(f"{fresh}/{name}", text, name, known)
+            digest = _put(f"{top}/{name}", text, name, known)
             sums.write(sum_line(name, digest))
 
 
@@ -142,13 +142,12 @@ def _put(path: str, text: str | Iterable[str], name: str, known: _Known) -> str:
 
 
 def _write(path: str, data: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)  # a file object asks the system for more than that
+    mode = 0o777 if path.endswith(".sh") else 0o666
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)  # a file object asks the system for more than that
     try:
         done = os.write(file, data)
         while done < len(data):
             done += os.write(file, data[done:])
-        if path.endswith(".sh"):
-            os.fchmod(file, 0o755)
     finally:
         os.close(file)
 
