@@ -45,6 +45,10 @@ class Study:
         files = sorted((self.store / kind).glob("*/DONE.json"))
         return {file.parent.name.rsplit("-", 1)[0]: json.loads(file.read_text())["facts"] for file in files}
 
+    def scores(self, suite: str) -> list[dict[str, Any]]:
+        """Every measurement on a suite."""
+        return [json.loads(file.read_text()) for file in sorted((self.store / "evaluate").glob(f"*.{suite}-*/scores.json"))]
+
     def folder(self, pattern: str) -> Path:
         """The one artifact of a name."""
         (found,) = self.store.glob(pattern)
@@ -76,10 +80,19 @@ def test_every_way_of_training_takes_its_steps(study: Study) -> None:
 
 
 def test_the_start_and_all_that_became_of_it_are_measured_on_every_task(study: Study) -> None:
-    scores = [json.loads(file.read_text()) for file in (study.store / "evaluate").glob("*/scores.json")]
+    scores = study.scores("all")
     assert len(scores) == CELLS + 1
     assert all({name: task["n"] for name, task in score["tasks"].items()} == TASKS for score in scores)
     assert {score["hardware"] for score in scores} == {hardware()}
+
+
+def test_how_far_each_has_moved_from_the_start_is_measured_both_ways(study: Study) -> None:
+    moved = [score["tasks"]["math"] for score in study.scores("kl")]
+    assert len(moved) == CELLS
+    both = [found[way] for found in moved for way in ("forward", "reverse")]
+    assert {found["answers"] for found in both} == {2}
+    assert all(-1e-4 < found["per_answer"] < 10 for found in both)  # after two steps some have hardly moved
+    assert max(found["per_answer"] for found in both) > 1e-3
 
 
 def test_the_study_has_a_report(study: Study) -> None:
@@ -112,5 +125,4 @@ def test_what_it_learns_ends_with_the_token_that_ends_its_turns(study: Study, tm
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_on_a_gpu_it_is_the_gpu_that_measures(study: Study) -> None:
-    scores = [json.loads(file.read_text()) for file in (study.store / "evaluate").glob("*/scores.json")]
-    assert {score["hardware"] for score in scores} == {torch.cuda.get_device_name()}
+    assert {score["hardware"] for score in study.scores("all")} == {torch.cuda.get_device_name()}
