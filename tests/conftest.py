@@ -1,10 +1,15 @@
-"""How tests are shared out (`-n 2 --dist loadscope`): by modules, and all that need the one Slurm to one process."""
+"""How tests are shared out (`-n 2 --dist loadscope`): by modules, and all that need the one Slurm to one process. And that
+Hypothesis times none: a busy machine is no failure."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+settings.register_profile("untimed", settings(), deadline=None)  # on top of Hypothesis's own, which differs in CI
+settings.load_profile("untimed")
 
 
 class Scheduling(LoadScopeScheduling):

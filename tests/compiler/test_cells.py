@@ -58,7 +58,7 @@ def test_zipped_axes_go_together(project: Project) -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(1, 3), min_size=3, max_size=3), together=st.booleans())
 def test_there_are_as_many_cells_as_the_axes_say(sizes: list[int], together: bool, project: Project) -> None:
     names = ["lr", "steps", "weight_decay"]

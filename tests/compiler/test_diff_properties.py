@@ -59,7 +59,7 @@ toys = st.lists(
     st.tuples(names, st.integers(0, 2), st.integers(0, 2), st.tuples(st.integers(0, 9), st.integers(0, 9))),
     min_size=1, max_size=9, unique_by=lambda toy: toy[0],
 )  # fmt: skip
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=60)
 
 
 def fingerprints(found: Plan) -> dict[str, str]:
@@ -174,7 +174,7 @@ def trained(cells: Sequence[Mapping[str, str]], setting: object = 1) -> list[Job
     return [job("_".join(cell.values()), "train", [dict(cell), setting], 1, [], cell) for cell in cells]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sets(st.sampled_from(range(len(CELLS))), min_size=2))
 def test_a_description_by_axes_means_exactly_those_cells(chosen: set[int]) -> None:
     jobs = trained(CELLS)

@@ -236,7 +236,7 @@ def disguise(project: Project, draw: random.Random) -> None:
 
 
 APART = [name for name in EXECUTION if name not in ("cluster", "resources of an algorithm")]  # these change what others edit
-FEW = settings(max_examples=12, deadline=None, derandomize=True)
+FEW = settings(max_examples=12, derandomize=True)
 
 
 @FEW

@@ -123,7 +123,7 @@ def test_what_serves_the_whole_study_is_of_no_cell(shared: Project) -> None:
     st.integers(0, 4),
     st.integers(0, 4),
 )
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_steps_up_and_down_are_distances_in_the_plan(shared: Project, word: str, up: int, down: int) -> None:
     graph, own = whole(shared), ls(shared, word)
     near = nx.multi_source_dijkstra_path_length(graph, own, cutoff=down)

@@ -46,7 +46,7 @@ def outcome(read: Any, text: str) -> str:
         return "refused" if isinstance(error, yaml.YAMLError) else "no value"
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(st.lists(lines, max_size=5) | flows.map(lambda value: ["k:", f"  - {value}"]))
 def test_any_text_is_read_as_pyyaml_reads_it(text: list[str]) -> None:
     whole = "\n".join(text) + "\n"
@@ -58,7 +58,6 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | 
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(names, values, min_size=1))
 def test_what_is_written_is_read_as_pyyaml_reads_it(data: dict[str, Any]) -> None:
     assert outcome(parse_config, yaml_block(data)) == outcome(by_pyyaml, yaml_block(data))
@@ -78,7 +77,7 @@ odd = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.data())
 def test_nothing_is_right_that_jsonschema_finds_wrong(data: st.DataObject) -> None:
     schema = data.draw(st.sampled_from(GROUPS))

@@ -182,14 +182,14 @@ def named_like(value: Any, own: Any) -> Any:
 
 
 @given(document=studies())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_editors_and_the_compiler_take_a_study(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     assert not [error.message for error in EDITORS.iter_errors(document)]
     assert accepted(read(document, tmp_path_factory))
 
 
 @given(document=broken())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_editors_and_the_compiler_agree_on_what_is_no_study(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -148,13 +148,13 @@ shell_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_character
 
 
 @given(st.lists(shell_texts, min_size=30, max_size=60))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_shell_word_is_one_word_and_itself(words: list[str]) -> None:
     assert in_bash([shell_word(word) for word in words]) == words
 
 
 @given(st.lists(st.text("$`\"'\\(){}[]!*?~#&;<>| \t\nab1_=:-", max_size=16), min_size=30, max_size=60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_in_an_expanded_word_only_plain_variables_mean_anything(words: list[str]) -> None:
     """All names that can be spelt with these letters are of variables that hold just their name."""
     plain = [word.replace("$a", "$ a").replace("$b", "$ b").replace("$_", "$ _").replace("${", "$ {") for word in words]

@@ -325,7 +325,7 @@ def bad(end: str) -> bool:
     return end in ("failed", "incomplete", "cancelled")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shape=shapes(), failing=st.sets(st.integers(0, 8)), kills=st.booleans())
 def test_every_job_ends_as_its_parents_ends_have_it(shape: Shape, failing: set[int], kills: bool) -> None:
     failing = {number for number in failing if number < len(shape)}
@@ -338,7 +338,7 @@ def test_every_job_ends_as_its_parents_ends_have_it(shape: Shape, failing: set[i
     assert (found["submitted_twice"], found["again"]["left"]) == ([], [])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shape=shapes(), at=st.integers(1, 9), how=st.sampled_from(["kill-before", "kill-after", "lost", "refuse"]))
 def test_wherever_a_submission_breaks_off_each_job_goes_in_once(shape: Shape, at: int, how: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
