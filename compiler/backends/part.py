@@ -131,19 +131,16 @@ class Part:
         return [self._broken(rule, settings, execution, whose) for rule in broken]
 
     def prints(self, setting: str) -> bool:
-        """Whether a config says a setting's value as it is, and nothing else in it depends on that."""
-        told = self._reworked is not None and self._deciding is not None
-        return told and setting not in {*(self._reworked or ()), *(self._deciding or ()), OPTIONS} and not self.more
+        """Whether a config says a setting's value as it is, and nothing else in it, or in what is decisive of it, depends on
+        that."""
+        return self._minded is not None and setting not in self._minded and not self.more
 
     @cached_property
-    def _reworked(self) -> frozenset[str] | None:
-        return reworked(self.config)
-
-    @cached_property
-    def _deciding(self) -> frozenset[str] | None:
-        """The settings that say which execution values are in the decisive config; None where that cannot be told."""
-        read = [settings_read(one.when) for one in self.decisive]
-        return None if None in read else frozenset().union(*(one for one in read if one))
+    def _minded(self) -> frozenset[str] | None:
+        """The settings by which more is decided than what the config says of themselves; None where that cannot be told."""
+        read = [reworked(self.config), *(settings_read(one.when) for one in self.decisive)]
+        known = [one for one in read if one is not None]
+        return frozenset({OPTIONS}).union(*known) if len(known) == len(read) else None
 
     def check_numbers(self, names: frozenset[str], settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:
         """What is wrong with settings that differ from right ones in the numbers of these `names` alone.

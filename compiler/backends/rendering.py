@@ -116,8 +116,8 @@ def reworked(template: Template) -> frozenset[str] | None:
     return frozenset(one.attr for one in read if id(one) not in single)
 
 
-_ELSEWHERE = (  # whose output something else may be made of
-   
+# What comes of these may stand in another place than where it is written.
+_ELSEWHERE = (
     nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock, nodes.Block, nodes.Include, nodes.Extends,
 )  # fmt: skip
 

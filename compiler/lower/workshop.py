@@ -73,6 +73,16 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceClass:
+    """A class of the cluster's resources, once for all who ask for it: what it comes to, where the cluster says that, and the
+    cost of a job of which nothing else is known."""
+
+    values: Mapping[str, Any]
+    place: Tree
+    cost: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What jobs have in common that ask for the same settings: the request that was first, and what became of it."""
 
@@ -80,7 +90,7 @@ class Prepared:
     examined: Examined
     sources: Sources
     provenance: Mapping[str, str]
-    resources: Mapping[str, Any]
+    resources: ResourceClass
 
 
 class Asked(NamedTuple):
@@ -113,9 +123,7 @@ class Workshop:
     _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
     _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
     _hows: dict[tuple[str | int, ...], tuple[Tree, str, Tree]] = field(default_factory=dict)
-    _places: dict[str, Tree] = field(default_factory=dict)
-    _limits: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    _classes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _classes: dict[str, ResourceClass] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
@@ -160,10 +168,10 @@ class Workshop:
         if found is None:
             resources = self._resources(request)
             if request.kind != "preflight":  # which tries one node of however many there are
-                self._check_nodes(part, request.resources, resources["nodes"])
+                self._check_nodes(part, request.resources, resources.values["nodes"])
             settings = _with_given(request.settings, request.given, part.takes("settings"))
             settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
-            execution, how = self._execution(request, part, resources)
+            execution, how = self._execution(request, part, resources.values)
             names = numbers(part, settings)
             alike = (*asked, id(request.execution), key_of(settings, names))
             family = self._families.get(alike)
@@ -173,7 +181,7 @@ class Workshop:
             if names and alike not in self._families:
                 family = self._families[alike] = self._family(request, part, settings, execution, names)
             light = with_places_of(settings, family.first[0], names) if family else settings
-            sources = self._sources(request, light, execution, family)
+            sources = Sources(light, execution, resources.place, family)
             origin = family.provenance if family else provenance(settings, GIVEN)
             found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
         return found
@@ -249,13 +257,6 @@ class Workshop:
         """Whether a backend has a part of that name."""
         return backends.exists(backend, what)
 
-    def _sources(self, request: Request, settings: Tree, execution: Tree, family: Family | None) -> Sources:
-        name = request.resources
-        if name not in self._places:
-            place = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
-            self._places[name] = place.labelled(f"cluster {self.cluster_name}")
-        return Sources(settings, execution, self._places[name], family)
-
     def unique_jobs(self) -> list[Job]:
         """Every job once, in the order in which they were first asked for."""
         return list({job.id: job for job in self.jobs.values()}.values())
@@ -288,17 +289,10 @@ class Workshop:
             id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
             inputs=tuple(self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()),
             output=output, code=code, settings=examined.settings, provenance=prepared.provenance, config=examined.config,
-            execution=examined.execution, resources=resources, environment=request.environment or part.environment,
-            cost=job_cost(cost, resources) if cost else self._limit(resources),
+            execution=examined.execution, resources=resources.values, environment=request.environment or part.environment,
+            cost=job_cost(cost, resources.values) if cost else resources.cost,
             fingerprint=fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
         )  # fmt: skip
-
-    def _limit(self, resources: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What is said of the cost of a job of which only its class of resources is known, for all of these the very same."""
-        name = str(resources["class"])
-        if name not in self._limits:
-            self._limits[name] = job_cost(None, resources)
-        return self._limits[name]
 
     def _edge(self, name: str, made: Job, required: bool) -> Edge:
         """An input; all who read the same under the same name have the very same."""
@@ -307,19 +301,18 @@ class Workshop:
             self._edges[key] = Edge(name, made.id, made.output, made.path, made.fingerprint, required)
         return self._edges[key]
 
-    def _resources(self, request: Request) -> Mapping[str, Any]:
-        """What a class of resources comes to, for all who ask for it the very same."""
-        known = self._classes.get(request.resources)
-        if known is not None:
-            return known
-        found = self.cluster.resources.get(request.resources)
-        if found is None:
-            message = (
-                f"cluster '{self.cluster_name}' has no resources '{request.resources}', which the {request.whose} asks for"
-            )
-            raise spec_error(self.cluster_at, message, nearest(request.resources, self.cluster.resources))
-        known = self._classes[request.resources] = {"class": request.resources, **found.model_dump()}
-        return known
+    def _resources(self, request: Request) -> ResourceClass:
+        """The class of resources that a request names."""
+        name = request.resources
+        if name not in self._classes:
+            found = self.cluster.resources.get(name)
+            if found is None:
+                message = f"cluster '{self.cluster_name}' has no resources '{name}', which the {request.whose} asks for"
+                raise spec_error(self.cluster_at, message, nearest(name, self.cluster.resources))
+            values = {"class": name, **found.model_dump()}
+            place = self.cluster_tree.below(("resources", name)) if self.cluster_tree.data else EMPTY
+            self._classes[name] = ResourceClass(values, place.labelled(f"cluster {self.cluster_name}"), job_cost(None, values))
+        return self._classes[name]
 
     def _execution_given(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """What the cluster and the study decide of how a job runs."""

@@ -59,14 +59,13 @@ class _Whole(Exception):
 
 
 class _Watched(Mapping[str, Any]):
-    """Values that remember which of them were read, and refuse to be read as a whole."""
+    """Values that note in `read` the names of those that are read, and refuse to be read as a whole."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self.read: set[str] = set()
+    def __init__(self, values: Mapping[str, Any], read: set[str]) -> None:
+        self._values, self._read = values, read
 
     def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
+        self._read.add(name)
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -94,13 +93,13 @@ class Launches:
             found = texts.get(_values(job, names))
             if found is not None:
                 return found
-        settings, shown = _Watched(job.settings), _Watched(_shown(job))
+        settings, own = set[str](), set[str]()
         try:
-            text = part.render_launch(settings, job.execution, shown)
-        except Exception:  # whatever a template does with what is no dict; if it is wrong, it is wrong again
+            text = part.render_launch(_Watched(job.settings, settings), job.execution, _Watched(_shown(job), own))
+        except _Whole:
             return part.render_launch(job.settings, job.execution, _shown(job))
-        names = (*sorted(f"settings.{name}" for name in settings.read), *sorted(f"job.{name}" for name in shown.read))
-        if not shown.read & {"id", "name"}:  # which no other job has
+        names = (*sorted(f"settings.{name}" for name in settings), *sorted(f"job.{name}" for name in own))
+        if not own & {"id", "name"}:  # which no other job has
             known.setdefault(names, {})[_values(job, names)] = text
         return text
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiler.placed import LOCK, SMALL
 from tests.compiler.project import Project
 
 
@@ -15,6 +16,19 @@ from tests.compiler.project import Project
 def project(tmp_path: Path) -> Project:
     """A project that nothing was compiled in yet."""
     return Project.make(tmp_path / "project")
+
+
+@pytest.fixture
+def placed(project: Project) -> Project:
+    """The toy study on a Slurm cluster, whose environment the catalog knows."""
+    (project.root / "locks").mkdir()
+    (project.root / "locks/small.lock").write_text(LOCK)
+    (project.root / "specs/catalog/environments.yaml").write_text(SMALL)
+    project.edit("toy.yaml", "cluster: here", "cluster: gres_site")
+    project.edit(
+        "catalog/places.yaml", '        activate: "$SCRATCH', '        environment: small\n        activate: "$SCRATCH'
+    )
+    return project
 
 
 @pytest.fixture

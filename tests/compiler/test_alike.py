@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.compiler.project import Project
+from tests.compiler.project import REPOSITORY, Project
 
 AXES = "  start: [base, safe]\n"
 RATES = ["1e-5", "0.25", "1", "1.0", "1e-7", "0.123456789012345"]
@@ -37,9 +38,7 @@ def read(tree: Path, name: str) -> str:
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_cell_of_a_sweep_has_every_byte_that_it_has_alone(project: Project, rate: str) -> None:
-    others = [
-        other for other in RATES[:3] + RATES[4:] if float(other) != float(rate)
-    ]  # 1 and 1.0 are one value, and written as each is
+    others = [other for other in RATES[:3] + RATES[4:] if float(other) != float(rate)]  # 1 and 1.0 are one value
     sweep(project, f"  lr: [{', '.join([*others, rate])}]\n  seed: [1, 2, 30]\n")
     project.compile()
     together = trainings(project)
@@ -87,3 +86,31 @@ def test_text_like_that_of_a_hole_is_left_as_it_is(project: Project) -> None:
     sweep(project, "  lr: [1e-3, 2e-3]\n")
     project.compile()
     assert project.plan()["about"] == project.jobs()["report/toy"]["settings"]["title"] == odd
+
+
+@pytest.mark.parametrize("value", ["0.0", "0.5", "1.0"])
+def test_a_number_that_says_whether_how_it_is_run_decides_says_so_for_its_own_cell(tmp_path: Path, value: str) -> None:
+    together, alone = (preferences(tmp_path / str(number), values) for number, values in enumerate(("0.0, 0.5, 1.0", value)))
+    [(name, job)] = alone.items()
+    assert together[name] == job
+    assert len(together) == 3 and (job["config"]["execution"]["devices"] == 1) == (value != "0.0")
+
+
+def preferences(folder: Path, values: str) -> dict[str, Any]:
+    """The trainings of a study of the miniature that sweeps the weight of the chosen answers in DPO, by their names."""
+    (folder / "specs").mkdir(parents=True)
+    for catalog in ("catalog", "miniature"):
+        (folder / "specs" / catalog).symlink_to(REPOSITORY / "specs" / catalog)
+    (folder / "specs/study.yaml").write_text(f"""\
+study: sweep
+about: The weight of the chosen answers
+cluster: local
+catalog: [catalog, miniature]
+axes: {{method: [off_rl], domain: [math], start: [base], scale: [micro], sft_coef: [{values}]}}
+evaluate: {{suites: [math]}}
+tracking: {{wandb: disabled}}
+""")
+    done = Project(folder).lethe("compile", "specs/study.yaml")
+    assert done.code == 0, done.err
+    jobs = json.loads((folder / "generated/sweep/plan.json").read_text())["jobs"]
+    return {job["id"]: job for job in jobs if job["kind"] == "train"}

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,18 +17,8 @@ from compiler.environments.compatibility import broken, rows
 from compiler.environments.locks import Lock, read_environment_lock
 from compiler.language.places import Environment
 from compiler.language.source import read_tree
+from tests.compiler.placed import LOCK, lock
 from tests.compiler.project import REPOSITORY, Project, Result
-
-LOCK = "torch==2.13.0\ntransformers==5.10.4\ntrl==1.12.0\nmath-verify==0.9.0\n"
-SMALL = """\
-environments:
-  small:
-    about: Enough for the toy study
-    python: "3.11"
-    lock: [../../locks/small.lock]
-    imports: [torch, transformers]
-    provides: [gpu, network]
-"""
 
 
 def lock_of(tmp_path: Path, *texts: str) -> Lock:
@@ -41,23 +27,6 @@ def lock_of(tmp_path: Path, *texts: str) -> Lock:
         files.append(tmp_path / f"{number}.lock")
         files[-1].write_text(text)
     return read_environment_lock(files, Position("here"))
-
-
-@pytest.fixture
-def placed(project: Project) -> Project:
-    """The toy study on a Slurm cluster, whose environment the catalog knows."""
-    (project.root / "locks").mkdir()
-    (project.root / "locks/small.lock").write_text(LOCK)
-    (project.root / "specs/catalog/environments.yaml").write_text(SMALL)
-    project.edit("toy.yaml", "cluster: here", "cluster: gres_site")
-    project.edit(
-        "catalog/places.yaml", '        activate: "$SCRATCH', '        environment: small\n        activate: "$SCRATCH'
-    )
-    return project
-
-
-def lock(project: Project, text: str) -> None:
-    (project.root / "locks/small.lock").write_text(text)
 
 
 def refused(project: Project) -> Result:
@@ -390,124 +359,7 @@ def test_its_lines_are_explained(placed: Project) -> None:
     assert found.code == 0 and "environment small" in found.out and "specs/catalog/places.yaml" in found.out
 
 
-# --- lethe env ----------------------------------------------------------------------------------------------------------
-
-
-def wheel(folder: Path, name: str, version: str) -> str:
-    """Make a wheel of one empty module; its line in a lock."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": "", f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }  # fmt: skip
-    record = "".join(f"{file},sha256={digest(text)},{len(text)}\n" for file, text in files.items())
-    with zipfile.ZipFile(path, "w") as archive:
-        for file, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(file, text)
-    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-
-
-def digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-
-
-@pytest.fixture
-def index(placed: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels, the only place where pip looks."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    folder = placed.root / "wheels"
-    for name, value in {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}.items():
-        monkeypatch.setenv(name, value)
-    return folder
-
-
-def listed(project: Project) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(project.lethe("env", "list", "--json").out)
-    return found
-
-
-def test_environments_are_listed_with_their_locks(placed: Project) -> None:
-    (found,) = listed(placed)
-    assert found == {
-        "name": "small", "about": "Enough for the toy study", "python": "3.11", "files": ["locks/small.lock"],
-        "lock": hashlib.sha256(LOCK.encode()).hexdigest(), "packages": len(LOCK.splitlines()), "provides": ["gpu", "network"],
-    }  # fmt: skip
-    assert placed.lethe("env", "list").out.split()[:2] == ["small", found["lock"][:12]]
-
-
-def test_an_environment_is_built_from_its_lock_and_checked_against_it(
-    placed: Project, index: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    lock(placed, wheel(index, "tiny", "1.0") + wheel(index, "other", "2.0"))
-    built = placed.lethe("env", "build", "small", "--at", "here")
-    assert (built.code, built.err) == (0, ""), capfd.readouterr()
-    assert built.out.endswith(": as locked.\n")
-    assert (placed.root / "here/lib/python3.11/site-packages/tiny.py").is_file()
-    lock(placed, wheel(index, "tiny", "1.1") + wheel(index, "third", "1.0"))
-    checked = placed.lethe("env", "check", "small", "--at", "here", "--json")
-    differing = json.loads(checked.out)["differences"]
-    assert (checked.code, [(one["package"], one["locked"], one["installed"]) for one in differing]) == (
-        2, [("third", "1.0", None), ("tiny", "1.1", "1.0")],
-    )  # fmt: skip
-    assert placed.lethe("env", "check", "small", "--at", "here").out.splitlines()[:2] == [
-        "third 1.0 is not installed", "tiny is 1.0, and locked at 1.1",
-    ]  # fmt: skip
-    lock(placed, wheel(index, "verl", "0.9.1"))
-    placed.lethe("env", "build", "small", "--at", "here")
-    wheel(index, "trl", "1.16.0")
-    subprocess.run([placed.root / "here/bin/python", "-m", "pip", "install", "-q", "trl"], check=True)
-    beside = placed.lethe("env", "check", "small", "--at", "here")
-    assert beside.code == 2 and "trl 1.16.0 does not live with verl 0.9.1" in beside.out
-
-
-def test_a_file_with_another_hash_is_not_installed(placed: Project, index: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    line = wheel(index, "tiny", "1.0")
-    lock(placed, line[:-65] + "0" * 64 + "\n")
-    found = placed.lethe("env", "build", "small", "--at", "here")
-    assert found.code == 1 and "pip could not install locks/small.lock" in found.err
-    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
-    assert not (placed.root / "here/lib/python3.11/site-packages/tiny.py").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["check", "small", "--at", "nowhere"], "there is no environment at"),
-        (["check", "smal"], "did you mean 'small'?"),
-        (["check", "small", "--cluster", "gres_sit"], "did you mean 'gres_site'?"),
-        (["check", "small", "--cluster", "node_site"], "cluster 'node_site' has no environment 'small'"),
-        (
-            ["check", "small", "--cluster", "gres_site"],
-            "$SCRATCH/envs/train/bin/activate names a variable that is not set here",
-        ),
-        (["build", "small", "--at", "specs"], "specs is there already and no virtual environment"),
-        (["build", "small", "--at", "a", "--cluster", "gres_site"], "--at and --cluster both say where"),
-    ],
-)
-def test_a_wrong_question_is_one_message(words: list[str], told: str, placed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SCRATCH", raising=False)
-    found = placed.lethe("env", *words)
-    assert (found.code, found.out) == (1, "") and told in found.err and "Traceback" not in found.err
-
-
-def test_a_cluster_says_where_its_environment_is(placed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCRATCH", "/scratch/somebody")
-    found = placed.lethe("env", "check", "small", "--cluster", "gres_site")
-    assert "there is no environment at /scratch/somebody/envs/train" in found.err
-
-
-def test_the_lock_of_a_study_holds_the_hash_of_each_environment(placed: Project) -> None:
-    placed.lethe("lock", "specs/toy.yaml")
-    assert hashlib.sha256(LOCK.encode()).hexdigest() in (placed.root / "specs/toy.lock").read_text()
-    lock(placed, LOCK + "numpy==2.3.5\n")
-    found = placed.lethe("compile", "specs/toy.yaml", "--locked")
-    assert found.code == 1 and "environment train has changed: it was" in found.err
-
-
-# --- what was compiled is remembered ---------------------------------------------------------------------------------------
+# --- a lock that changes ---------------------------------------------------------------------------------------
 
 
 def test_a_lock_that_changed_is_compiled_with_anew(placed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,3 +368,11 @@ def test_a_lock_that_changed_is_compiled_with_anew(placed: Project, tmp_path: Pa
     lock(placed, LOCK + "numpy==2.0.0\n")
     after = placed.compile()
     assert {job["lock"] for job in before["jobs"]}.isdisjoint(job["lock"] for job in after["jobs"])
+
+
+def test_the_lock_of_a_study_holds_the_hash_of_each_environment(placed: Project) -> None:
+    placed.lethe("lock", "specs/toy.yaml")
+    assert hashlib.sha256(LOCK.encode()).hexdigest() in (placed.root / "specs/toy.lock").read_text()
+    lock(placed, LOCK + "numpy==2.3.5\n")
+    found = placed.lethe("compile", "specs/toy.yaml", "--locked")
+    assert found.code == 1 and "environment train has changed: it was" in found.err
