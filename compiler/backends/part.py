@@ -89,7 +89,10 @@ class BackendFile(Strict):
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a backend does (an algorithm, or a job kind): schema, config template, launch template."""
+    """One thing a backend does (an algorithm, or a job kind): schema, config template, launch template.
+
+    Templates are named here, and compiled when they are asked for: a catalog has more parts than a study uses.
+    """
 
     backend: str
     what: str
@@ -100,14 +103,27 @@ class Part:
     dataset_format: str
     steps_an_epoch: str | None
     schema: Mapping[str, Any]
-    config: Template
-    launch: Template
+    config_file: str
+    launch_file: str
     rules: tuple[CrossFieldRule, ...]
     options: Options | None = None
-    more: Mapping[str, Template] = field(default_factory=dict)
+    more_files: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[Ask, ...] = ()
     decisive: tuple[Decisive, ...] = ()
+
+    @cached_property
+    def config(self) -> Template:
+        return environment().get_template(self.config_file)
+
+    @cached_property
+    def launch(self) -> Template:
+        return environment().get_template(self.launch_file)
+
+    @cached_property
+    def more(self) -> Mapping[str, Template]:
+        """Templates of further config files, by the end of their names."""
+        return {end: environment().get_template(file) for end, file in self.more_files.items()}
 
     def takes(self, group: str) -> frozenset[str]:
         """The names that the schema knows in `settings` or `execution`."""
@@ -133,7 +149,7 @@ class Part:
     def prints(self, setting: str) -> bool:
         """Whether a config says a setting's value as it is, and nothing else in it, or in what is decisive of it, depends on
         that."""
-        return self._minded is not None and setting not in self._minded and not self.more
+        return self._minded is not None and setting not in self._minded and not self.more_files
 
     @cached_property
     def _minded(self) -> frozenset[str] | None:
@@ -207,7 +223,7 @@ class Part:
     def config_of(self, settings: Mapping[str, Any], execution: Mapping[str, Any]) -> Any:
         """What the config says beyond the package's own defaults. It depends on nothing else, so that jobs with equal settings
         have equal configs."""
-        if self.config.name == DEFAULT and self.reads is None and not execution and OPTIONS not in settings:
+        if self.config_file == DEFAULT and self.reads is None and not execution and OPTIONS not in settings:
             return settings  # which is all that the default template says, one by one
         said = parse_config(unmarked(self._marked(settings, execution)))
         given = overlay(settings, execution)
@@ -292,21 +308,20 @@ def _part(backend: str, what: str) -> Part | None:
         backend=backend, what=what, environment=about.environment, output=about.outputs.get(what),
         reads=about.reads.get(what), adapter_output=about.adapter_outputs.get(what), dataset_format=about.dataset_format,
         steps_an_epoch=about.steps_an_epoch.get(what), schema=with_options(with_names(schema, folder / OPTIONS), options),
-        config=_template(backend, folder, f"{what}.yaml.j2", DEFAULT),
-        launch=_template(backend, folder, f"{what}.sh.j2", "backends/native/default.sh.j2"),
+        config_file=_template(backend, folder, f"{what}.yaml.j2", DEFAULT),
+        launch_file=_template(backend, folder, f"{what}.sh.j2", "backends/native/default.sh.j2"),
         rules=tuple(about.rules.get(what, ())),
-        options=options, more=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
+        options=options, more_files=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
         capabilities=tuple(about.capabilities.get(what, ())), decisive=tuple(about.decisive.get(what, ())),
     )  # fmt: skip
 
 
-def _template(backend: str, folder: Path, name: str, fallback: str) -> Template:
+def _template(backend: str, folder: Path, name: str, fallback: str) -> str:
     """The backend's own template, or the native backend's default."""
-    chosen = f"backends/{backend}/{name}" if (folder / name).is_file() else fallback
-    return environment().get_template(chosen)
+    return f"backends/{backend}/{name}" if (folder / name).is_file() else fallback
 
 
-def _more(backend: str, folder: Path, what: str) -> dict[str, Template]:
+def _more(backend: str, folder: Path, what: str) -> dict[str, str]:
     """Templates of a part's further config files, by the end of the name: `trainer.toml` of `rl.trainer.toml.j2`."""
     names = sorted(file.name for file in folder.glob(f"{what}.*.*.j2"))
-    return {name[len(what) + 1 : -3]: environment().get_template(f"backends/{backend}/{name}") for name in names}
+    return {name[len(what) + 1 : -3]: f"backends/{backend}/{name}" for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from packaging.utils import canonicalize_name
@@ -18,14 +18,14 @@ from compiler.plan.plan import Job
 
 @dataclass(frozen=True)
 class Scene:
-    """A plan's jobs with their parts and their settings' trees, the cluster's environments, and the cluster's own tree.
+    """A plan's jobs with their parts and what tells their settings, the cluster's environments, and the cluster's own tree.
 
     `graders` are the packages that each grader needs, with their versions.
     """
 
     jobs: Sequence[Job]
     parts: Mapping[tuple[str, str], Part]
-    settings: Mapping[str, Tree]
+    settings: Callable[[str], Tree]
     stacks: Mapping[str, Stack]
     cluster: Tree
     cluster_name: str
@@ -122,8 +122,8 @@ def _lack(scene: Scene, slot: str, ask: Ask, jobs: Sequence[Job]) -> Diagnostic:
     if ask.capability == "gpu":
         message = f"{_counted(jobs)} ask for GPUs in environment '{name}', which provides none"
         return Diagnostic(scene.at(slot), message, "name an environment with GPUs there, or ask for resources without")
-    tree = scene.settings.get(job.id)
-    at = tree.at((ask.at,)) if tree and ask.at and ask.at in tree.data else scene.at(slot)
+    tree = scene.settings(job.id)
+    at = tree.at((ask.at,)) if ask.at and ask.at in tree.data else scene.at(slot)
     message = f"'{ask.at}' of {job.id} needs {ask.capability}, which environment '{name}' does not provide"
     hint = f"choose another, or say `provides: [{ask.capability}]` where cluster {scene.cluster_name} has it installed"
     return Diagnostic(at, message, hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.diagnostics import Diagnostic, Position, nearest
@@ -20,13 +20,13 @@ from compiler.slurm import hours, shown_size, size
 
 @dataclass(frozen=True)
 class Place:
-    """A cluster, where it says things, where the study asks for it, and the execution values of each job."""
+    """A cluster, where it says things, where the study asks for it, and what tells the execution values of a job."""
 
     catalog: Catalog
     name: str
     cluster: Cluster
     asked: Position
-    execution: Mapping[str, Tree]
+    execution: Callable[[str], Tree]
 
     def wrong(self, path: PathKey, message: str, hint: str) -> Diagnostic:
         return Diagnostic(self.catalog.at("clusters", self.name, path), message, hint)
@@ -116,12 +116,12 @@ def _too_few_to_sample(place: Place, job: Job) -> Iterator[Diagnostic]:
     copies, there = job.execution["tensor_parallel"], job.resources["gpus"]
     if copies > there:
         message = f"'tensor_parallel' wants {copies} GPUs; resources '{job.resources['class']}' give {there}"
-        yield Diagnostic(place.execution[job.id].at(("tensor_parallel",)), message, "lower it, or ask for more GPUs")
+        yield Diagnostic(place.execution(job.id).at(("tensor_parallel",)), message, "lower it, or ask for more GPUs")
 
 
 def _too_little_to_sample(place: Place, job: Job, model: Model, found: Need, there: float) -> Iterator[Diagnostic]:
     """vLLM refuses to begin when one answer of full length does not fit beside the weights."""
-    copies, at = job.execution["tensor_parallel"], place.execution[job.id]
+    copies, at = job.execution["tensor_parallel"], place.execution(job.id)
     if found.gpu_least > there:
         weights = memory.HALF * model.parameters
         room, longest = (copies * found.gpu_least - weights) / GB, job.execution["max_model_len"]

@@ -36,7 +36,7 @@ def models_of(made: Mapping[str, Model], jobs: Sequence[Job]) -> Mapping[str, Mo
     """The model of every job that has one. `made` are those that jobs make from nothing; `jobs` stand after what they read."""
     found = dict(made)
     for job in jobs:
-        inputs = {edge.name: edge.job for edge in job.inputs}
-        before = next((found[inputs[name]] for name in BACK if inputs.get(name) in found), None)
-        found |= {job.id: before} if before and job.id not in found else {}
+        before = [edge for edge in job.inputs if edge.name in BACK and edge.job in found] if job.id not in found else ()
+        if before:
+            found[job.id] = found[min(before, key=lambda edge: BACK.index(edge.name)).job]
     return found

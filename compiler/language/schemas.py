@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from jsonschema import Draft202012Validator, validators
@@ -29,34 +30,65 @@ BY_PROPERTY = frozenset({"description", "$defs", "type", "properties", "addition
 """Keywords of a schema of mappings by which each value is right or wrong whatever the others are."""
 
 
-def surely_right(schema: Mapping[str, Any], value: Any) -> bool:
-    """Whether a value is right, in a twentieth of the time that jsonschema takes; what is not simple is left to that."""
-    for keyword, said in schema.items():  # no generator here and below: this is called for every value of a plan
-        check = _SIMPLE.get(keyword)
-        if check is None:
-            return "$ref" not in schema and bool(Validator(schema).is_valid(value))  # only the whole has what is referred to
-        if not check(said, value, schema):
-            return False
-    return True
+Check = Callable[[Any], bool]
 
 
-def _properties(said: Mapping[str, Any], value: Any, schema: Mapping[str, Any]) -> bool:
-    for name, item in value.items() if isinstance(value, dict) else ():
-        if name in said and not surely_right(said[name], item):
-            return False
-    return True
+def surely_right(schema: Mapping[str, Any], value: Any, *, whole: bool = True) -> bool:
+    """Whether a value is right, in a fraction of the time that jsonschema takes; what is not simple is left to that.
+
+    One that is not the `whole` may lack what must be there.
+    """
+    return _checker(schema if whole else {keyword: said for keyword, said in schema.items() if keyword != "required"})(value)
 
 
-def _others(said: Any, value: Any, schema: Mapping[str, Any]) -> bool:
-    known = schema.get("properties", {})
-    for name, item in value.items() if isinstance(value, dict) else ():
-        if name not in known and not (isinstance(said, dict) and surely_right(said, item)):
-            return False
-    return True
+def _checker(schema: Mapping[str, Any]) -> Check:
+    """What tells whether values are right."""
+    if "$ref" in schema:
+        return lambda value: False  # only the whole has what is referred to
+    if not schema.keys() <= _SIMPLE.keys():
+        return lambda value: bool(Validator(schema).is_valid(value))
+    checks = [check for keyword, said in schema.items() if (check := _SIMPLE[keyword](said, schema))]
+    return reduce(_both, checks) if checks else lambda value: True
 
 
-def _type(said: Any, value: Any, schema: Mapping[str, Any]) -> bool:
-    return _TYPES[said](value) if isinstance(said, str) else any(_TYPES[name](value) for name in said)
+def _both(one: Check, other: Check) -> Check:
+    return lambda value: one(value) and other(value)
+
+
+def _properties(said: Mapping[str, Any], schema: Mapping[str, Any]) -> Check:
+    known: dict[str, Check] = {}
+
+    def check(value: Any) -> bool:
+        for name, item in value.items() if isinstance(value, dict) else ():
+            if name in said and not (known.get(name) or known.setdefault(name, _checker(said[name])))(item):
+                return False
+        return True
+
+    return check
+
+
+def _others(said: Any, schema: Mapping[str, Any]) -> Check:
+    known, right = schema.get("properties", {}), _checker(said) if isinstance(said, dict) else None
+
+    def check(value: Any) -> bool:
+        for name, item in value.items() if isinstance(value, dict) else ():
+            if name not in known and not (right and right(item)):
+                return False
+        return True
+
+    return check
+
+
+def _items(said: Any, schema: Mapping[str, Any]) -> Check:
+    right = _checker(said)
+    return lambda value: not isinstance(value, list) or all(map(right, value))
+
+
+def _type(said: Any, schema: Mapping[str, Any]) -> Check:
+    if isinstance(said, str):
+        return _TYPES[said]
+    kinds = [_TYPES[name] for name in said]
+    return lambda value: any(is_one(value) for is_one in kinds)
 
 
 def _is_number(value: Any) -> bool:
@@ -68,28 +100,28 @@ def _are_unlike(values: list[Any]) -> bool:
     return all(type(value) is str for value in values) and len(set(values)) == len(values)
 
 
-_TYPES: Mapping[str, Callable[[Any], bool]] = {
+_TYPES: Mapping[str, Check] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool), "number": _is_number,
     "string": lambda value: isinstance(value, str), "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None, "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
 }  # fmt: skip
 
-_SIMPLE: Mapping[str, Callable[[Any, Any, Mapping[str, Any]], bool]] = {
-    "description": lambda said, value, schema: True,
-    "$defs": lambda said, value, schema: True,
+_SIMPLE: Mapping[str, Callable[[Any, Mapping[str, Any]], Check | None]] = {
+    "description": lambda said, schema: None,
+    "$defs": lambda said, schema: None,
     "type": _type,
-    "enum": lambda said, value, schema: any(type(one) is type(value) and one == value for one in said),
+    "enum": lambda said, schema: lambda value: any(type(one) is type(value) and one == value for one in said),
     "properties": _properties,
     "additionalProperties": _others,
-    "required": lambda said, value, schema: not isinstance(value, dict) or all(name in value for name in said),
-    "items": lambda said, value, schema: not isinstance(value, list) or all(surely_right(said, item) for item in value),
-    "minItems": lambda said, value, schema: not isinstance(value, list) or len(value) >= said,
-    "uniqueItems": lambda said, value, schema: not said or not isinstance(value, list) or _are_unlike(value),
-    "pattern": lambda said, value, schema: not isinstance(value, str) or re.search(said, value) is not None,
-    "minLength": lambda said, value, schema: not isinstance(value, str) or len(value) >= said,
-    "minimum": lambda said, value, schema: not _is_number(value) or value >= said,
-    "maximum": lambda said, value, schema: not _is_number(value) or value <= said,
-    "exclusiveMinimum": lambda said, value, schema: not _is_number(value) or value > said,
-    "exclusiveMaximum": lambda said, value, schema: not _is_number(value) or value < said,
+    "required": lambda said, schema: lambda value: not isinstance(value, dict) or all(name in value for name in said),
+    "items": _items,
+    "minItems": lambda said, schema: lambda value: not isinstance(value, list) or len(value) >= said,
+    "uniqueItems": lambda said, schema: lambda value: not said or not isinstance(value, list) or _are_unlike(value),
+    "pattern": lambda said, schema: lambda value: not isinstance(value, str) or re.search(said, value) is not None,
+    "minLength": lambda said, schema: lambda value: not isinstance(value, str) or len(value) >= said,
+    "minimum": lambda said, schema: lambda value: not _is_number(value) or value >= said,
+    "maximum": lambda said, schema: lambda value: not _is_number(value) or value <= said,
+    "exclusiveMinimum": lambda said, schema: lambda value: not _is_number(value) or value > said,
+    "exclusiveMaximum": lambda said, schema: lambda value: not _is_number(value) or value < said,
 }

@@ -52,7 +52,7 @@ def check_schema(schema: Mapping[str, Any], tree: Tree, where: str, *, whole: bo
 
     A tree that is not the `whole` may lack what must be there, and what must go together.
     """
-    if whole and surely_right(schema, tree.data):
+    if surely_right(schema, tree.data, whole=whole):
         return []
     errors = sorted(Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
     plain = [error for error in errors if not _COMBINING & set(error.absolute_schema_path)]

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from compiler.backends import is_own
 from compiler.cells.cell import Cell, Expansion, text
-from compiler.diagnostics import Diagnostic, SpecError
-from compiler.fitness.doubts import lost_sizes, remarks
-from compiler.fitness.fit import Unfit, fit
-from compiler.fitness.limits import Place
-from compiler.fitness.models import models_of
-from compiler.fitness.remarks import told
+from compiler.diagnostics import SpecError
+from compiler.fitness.doubts import lost_sizes
+from compiler.fitness.fit import Unfit
 from compiler.language.catalog import Catalog
-from compiler.language.definitions import Hours
 from compiler.language.places import Cluster
 from compiler.language.source import Tree
 from compiler.language.study import Study
 from compiler.lock.pins import pins
 from compiler.lower.amend import Amendment
 from compiler.lower.context import Context
-from compiler.lower.cost import whole_cost
 from compiler.lower.fairness import check_accepted, check_budget, check_matches, facts_of, unfair
+from compiler.lower.holding import held_against
 from compiler.lower.measuring import measure
 from compiler.lower.preflight import in_environments
 from compiler.lower.relearning import Relearned, relearn
 from compiler.lower.reporting import report
 from compiler.lower.training import Chain, recipe_of, train
 from compiler.lower.workshop import Workshop
-from compiler.plan.plan import Job, Plan, PlannedCell, in_order
-from compiler.plan.restarts import starts, starts_allowed, starts_needed
+from compiler.plan.plan import Job, Plan, PlannedCell
+from compiler.plan.restarts import starts_allowed, starts_needed
 from compiler.plan.sharing import shared_by_cells
 
 Made = TypeVar("Made")
@@ -53,18 +49,17 @@ def lower(
     cells = tuple(_whole(measure(context, chain), again[chain.cell.id]) for chain in chains)
     report(context, cells, again)
     workshop.finish()
-    made, placed = in_environments(context)
-    jobs = in_order(made, {name: one.after for name, one in placed.items()}, tree.at(()))
+    jobs, placed = in_environments(context)
     if workshop.wrong:
         raise SpecError(workshop.wrong)
-    costs, unfit = _held_against_the_cluster(context, cluster, jobs, cells)
-    jobs = tuple(job.placed(costs[job.id], placed[job.id].lock, placed[job.id].after) for job in jobs)
+    held = held_against(context, cluster, jobs, cells)
+    jobs = [job.placed(held.taken[job.id].cost, placed[job.id].lock, placed[job.id].after) for job in jobs]
     by_id = {job.id: job for job in jobs}
     facts = [facts_of(context, *both, by_id) for both in zip(chains, cells, strict=True)]
     found = (check_matches(study, tree, facts), check_accepted(study, tree, facts), check_budget(study, tree, jobs))
     wrong = [*(mistake for mistakes in found for mistake in mistakes), *lost_sizes(catalog, study.evaluate.suites)]
-    if wrong or unfit:
-        raise SpecError([*wrong, *unfit]) if wrong else Unfit(unfit)
+    if wrong or held.wrong:
+        raise SpecError([*wrong, *held.wrong]) if wrong else Unfit(held.wrong)
     _warn(context, cluster, jobs)
     context.warnings.update(unfair(study, tree, facts))
     axes = {axis: list(dict.fromkeys(text(cell.axes[axis]) for cell in expansion.cells)) for axis in expansion.cells[0].axes}
@@ -72,7 +67,7 @@ def lower(
         study=study.study, about=study.about, spec=spec, cluster=study.cluster, executor=cluster.executor,
         store=cluster.store, axes=axes, cells=cells,
         rules=tuple({"name": e.name, "action": e.action, "why": e.why, "touched": e.touched} for e in expansion.effects),
-        jobs=jobs, warnings=tuple(sorted(context.warnings)), sharing=shared_by_cells(cells, jobs),
+        jobs=tuple(jobs), warnings=tuple(sorted(context.warnings)), sharing=shared_by_cells(cells, jobs),
         gate=study.its_canary if study.canary else None,
     )  # fmt: skip
     return plan, workshop
@@ -105,34 +100,6 @@ def _told(context: Context, make: Callable[[Context, Cell], Made], cell: Cell) -
     except SpecError as error:
         context.workshop.wrong += error.diagnostics
     return None
-
-
-def _held_against_the_cluster(
-    context: Context, cluster: Cluster, jobs: Sequence[Job], cells: Sequence[PlannedCell]
-) -> tuple[Mapping[str, Mapping[str, Any]], tuple[Diagnostic, ...]]:
-    """The whole cost of each job, and what does not fit; what is doubtful is kept among the warnings."""
-    catalog, study, workshop = context.catalog, context.study, context.workshop
-    models = models_of(workshop.models, jobs)
-    known: dict[str, Mapping[str, Any]] = {}  # equal costs are one object
-    whole = ((job, whole_cost(job, models.get(job.id), _suite_hours(context, job), starts(job, cluster))) for job in jobs)
-    costs = {job.id: known.setdefault(repr(cost), cost) for job, cost in whole}
-    execution = {name: sources.execution for name, sources in workshop.sources.items()}
-    place = Place(catalog, study.cluster, cluster, workshop.cluster_at, execution)
-    found = fit(place, jobs, models, sum(float(cost["storage"] or 0) for cost in costs.values()))
-    doubts = remarks(catalog, study.evaluate.suites, jobs, cells, models)
-    context.warnings.update(told([*found.remarks, *doubts]))
-    both: dict[tuple[int, int], Mapping[str, Any]] = {}  # by the ids of what stays: equal ones are one object
-    for name, cost in costs.items():
-        memory = found.memory[name]
-        costs[name] = both.get((id(cost), id(memory))) or both.setdefault((id(cost), id(memory)), {**cost, **memory})
-    return costs, found.wrong
-
-
-def _suite_hours(context: Context, job: Job) -> Hours | None:
-    """What the suite that a job measures takes, where that was measured."""
-    if job.kind != "evaluate":
-        return None
-    return context.columns[str(job.settings["suite"])].found.hours
 
 
 def _too_long(job: Job, cluster: Cluster, took: float, limit: float) -> str:

@@ -19,6 +19,7 @@ from compiler.plan.plan import Job, PlannedCell
 from compiler.slurm import shown_size, size
 
 MOST_SHOWN = 3
+COMPARED = ("prompt", "tokens", "suites", "seed", "precision")  # facts that should be the same in cells that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,31 @@ class Facts:
 
 def facts_of(context: Context, chain: Chain, cell: PlannedCell, jobs: Mapping[str, Job]) -> Facts:
     """The facts of one cell, from its trainings; `jobs` are all of the plan by id."""
-    trainings = chain.trainings
-    prompt = context.prompt(chain.cell)
+    trainings, own = chain.trainings, chain.cell
+    prompt = context.once(("prompt", own.start, own.scale), lambda: _said_prompt(context.prompt(own)))
+    read = [training.data.job for training in trainings]
     return Facts(
         cell=cell.id, axes=cell.axes, start=chain.start.fingerprint,
-        prompts=tuple(sorted({rows for training in trainings for rows in _rows(training.data.job, jobs)})),
+        prompts=context.once(("rows", *map(id, read)), lambda: _prompts(read, jobs)),
         examples=_sum([training.cost.seen for training in trainings]),
         tokens=_sum([training.cost.tokens for training in trainings]),
         gpu_hours=sum(float(jobs[training.job.id].cost["gpu_hours"]) for training in trainings),
-        prompt=", ".join(f"{key} {_word(value)}" for key, value in sorted(prompt.items())),
-        seed=_values(trainings_settings(chain), "seed"), precision=_values(trainings_settings(chain), "precision"),
-        suites=", ".join(sorted({column.split(".")[0] for column in cell.after})),
+        prompt=prompt, seed=_values(trainings_settings(chain), "seed"),
+        precision=_values(trainings_settings(chain), "precision"),
+        suites=context.once(("suites", *cell.after), lambda: _said_suites(cell)),
     )  # fmt: skip
+
+
+def _prompts(read: Sequence[Job], jobs: Mapping[str, Job]) -> tuple[str, ...]:
+    return tuple(sorted({rows for data in read for rows in _rows(data, jobs)}))
+
+
+def _said_prompt(prompt: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_word(value)}" for key, value in sorted(prompt.items()))
+
+
+def _said_suites(cell: PlannedCell) -> str:
+    return ", ".join(sorted({column.split(".")[0] for column in cell.after}))
 
 
 def trainings_settings(chain: Chain) -> list[Mapping[str, Any]]:
@@ -112,11 +126,11 @@ def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
     """What compared cells differ in beyond the axis along which they are compared, once for each axis."""
     accepted = {(accept.differ, accept.across) for accept in study.accept}
     facts = _with_seed_sets(facts)
+    several = [one for one in COMPARED if len({getattr(fact, one) for fact in facts}) > 1]
     for axis in facts[0].axes if facts else ():
-        groups = _groups(facts, [axis])
-        for differ in ("prompt", "tokens", "suites", "seed", "precision"):
-            if (differ, axis) in accepted or axis.split(".")[-1] == differ:
-                continue
+        asked = [one for one in several if (one, axis) not in accepted and axis.split(".")[-1] != one]
+        groups = _groups(facts, [axis]) if asked else []
+        for differ in asked:
             found = next((pair for group in groups for pair in _pairs(group, differ)), None)
             if found:
                 one, other = found

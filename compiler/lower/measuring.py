@@ -9,7 +9,7 @@ from typing import Any
 from compiler.cells.cell import Cell
 from compiler.diagnostics import Position, spec_error
 from compiler.language.definitions import Point, Suite
-from compiler.language.source import PathKey
+from compiler.language.source import PathKey, Tree
 from compiler.language.study import Checkpoints, Spaced
 from compiler.lower.context import Column, Context
 from compiler.lower.recipes import sources
@@ -167,6 +167,16 @@ def _log_spaced(steps: Sequence[int], many: int) -> list[int]:
 # --- one evaluation ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What the evaluations of a column share: the rows that they measure on, their settings, and what they are given."""
+
+    rows: Mapping[str, Job]
+    settings: Tree
+    execution: Tree
+    given: Mapping[str, Any]
+
+
 def evaluate(
     context: Context, column: Column, model: Job, name: str, cell: Mapping[str, str] | None, scale: str,
     first: Begun | None = None, compared: bool = True,
@@ -174,25 +184,26 @@ def evaluate(
     """One suite on one checkpoint, with the scores of the models that the suite compares with: the reference start, and what
     the cell began from (`first`)."""
     suite, found = column.suite, column.found
-    inputs, domains = context.once(("measured", suite, column.own), lambda: _measured_rows(context, column))
     reference = _reference(context, column, model, scale) if found.reference and compared else {}
     start_scores = _start_scores(context, column, model, scale, first) if found.before else {}
-    whence, since = _whence(reference, found.reference), _whence(start_scores, found.before)
+    whence = (_whence(reference, found.reference), _whence(start_scores, found.before))
+    sheet = context.once(("sheet", suite, column.own, *whence), lambda: _sheet(context, column, *whence))
     return context.workshop.make(
         Request(
             id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=found.what,
-            settings=context.below("suites", suite, ("settings",)), execution=context.below("suites", suite, ("execution",)),
-            resources=found.resources, inputs={"model": model, **inputs, **reference, **start_scores}, cell=cell,
-            whose=f"suite {suite}", asked=column.asked,
-            given=context.once(
-                ("given", suite, column.own, whence, since),
-                lambda: {
-                    "suite": column.name, "tasks": [_task(context, domain) for domain in domains],
-                    "reference": whence, "start": since,
-                },
-            ),
+            settings=sheet.settings, execution=sheet.execution, resources=found.resources,
+            inputs={"model": model, **sheet.rows, **reference, **start_scores}, cell=cell, whose=f"suite {suite}",
+            asked=column.asked, given=sheet.given,
         )
     )  # fmt: skip
+
+
+def _sheet(context: Context, column: Column, whence: str, since: str) -> Sheet:
+    measured, domains = _measured_rows(context, column)
+    settings, execution = (context.below("suites", column.suite, (group,)) for group in ("settings", "execution"))
+    tasks = [_task(context, domain) for domain in domains]
+    given = {"suite": column.name, "tasks": tasks, "reference": whence, "start": since}
+    return Sheet(measured, settings, execution, given)
 
 
 def _measured_rows(context: Context, column: Column) -> tuple[dict[str, Job], list[str]]:

@@ -29,7 +29,7 @@ class Placed:
 
 
 def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
-    """Every job, and by its id the lock that it runs with, after the preflight of its environment where there is one.
+    """Every job after those that it waits for, and by its id the lock that it runs with and the preflight of its environment.
 
     Keeps what is wrong, and what may be, with the context. Raises SpecError for a lock that cannot be read.
     """
@@ -42,24 +42,30 @@ def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
     workshop.read.update(file for stack in stacks.values() for file in stack.lock.files)
     kinds = dict.fromkeys((job.backend, job.what) for job in jobs)
     parts = {kind: workshop.part(*kind, workshop.cluster_at) for kind in kinds}
-    settings = {name: sources.settings for name, sources in workshop.sources.items()}
     graders = workshop.manifest["graders"]
+
+    def settings(job: str) -> Tree:
+        return workshop.sources[job].settings
+
     found = check(Scene(jobs, parts, settings, stacks, workshop.cluster_tree, workshop.cluster_name, graders))
     workshop.wrong += found.wrong
     context.warnings.update(found.warnings)
     first = _preflights(context, jobs, stacks)
-    made = [job for job in workshop.unique_jobs() if job.kind == "preflight"]
-    there = [*made, *jobs]
-    known: dict[Placed, Placed] = {}  # equal ones are one object
-    placed = ((job.id, _placed(job, stacks, first)) for job in there)
-    return there, {name: known.setdefault(one, one) for name, one in placed}
+    there = [*(job for job in workshop.unique_jobs() if job.kind == "preflight"), *jobs]  # these were made after their inputs
+    if workshop.wrong:
+        return there, {}
+    both = {(slot, waits): _placed(slot, waits, stacks, first) for slot in slots for waits in (True, False)}
+    return there, {job.id: both[job.environment, _waits(job)] for job in there}
 
 
-def _placed(job: Job, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Placed:
-    """A job's lock and its preflight. A report, which runs with whatever there is, waits for none."""
-    stack = stacks.get(job.environment)
-    before = first.get(job.environment)
-    waits = before is not None and job.kind != "preflight" and (not job.inputs or any(edge.required for edge in job.inputs))
+def _waits(job: Job) -> bool:
+    """Whether a job waits for its preflight: not a report, which runs with whatever there is."""
+    return job.kind != "preflight" and (not job.inputs or any(edge.required for edge in job.inputs))
+
+
+def _placed(slot: str, waits: bool, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Placed:
+    """What jobs of an environment get: its lock, and its preflight if they wait for that."""
+    stack, before = stacks.get(slot), first.get(slot)
     return Placed(stack.lock.digest if stack else None, (before,) if before and waits else ())
 
 

@@ -17,7 +17,7 @@ from compiler.lower.context import Column, Context
 from compiler.lower.data import Models
 from compiler.lower.measuring import Begun, begun, columns, evaluate
 from compiler.lower.recipes import Step
-from compiler.lower.training import Chain, at_step, domain_settings, one_training, readable, start
+from compiler.lower.training import Chain, at_step, domain_settings, lesson, one_training, readable, start
 from compiler.plan.plan import Job, PlannedPoint
 
 ASKED = ("evaluate", "relearn")
@@ -66,8 +66,10 @@ def _points(
     labels: Mapping[str, str] | None, first: Begun | None = None,
 ) -> tuple[PlannedPoint, ...]:  # fmt: skip
     """The training, and every evaluation of its checkpoints."""
-    models, layered = Models(model, model, {}), partial(_layered, context, step)
-    training = one_training(context, cell, step, name, models, layered, partial(_place, context), labels)
+    key = ("lesson", *ASKED, step.source.name, cell.start, cell.scale)
+    asked = context.once(key, lambda: lesson(context, cell, step, partial(_place, context)))
+    settings = _layered(context, step, asked.part)
+    training = one_training(context, cell, asked, name, Models(model, model, {}), settings, labels)
     found = []
     for number in sorted(step_numbers(context)):
         kept = at_step(context, Point(step=number), training, _place(context, "steps"))

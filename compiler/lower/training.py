@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from compiler.backends import Part, is_own
 from compiler.cells.cell import Cell
@@ -18,6 +19,7 @@ from compiler.lower.recipes import Source, Step, sources, steps
 from compiler.lower.starts import hub_or_pretrained, teacher
 from compiler.lower.workshop import EMPTY, Request
 from compiler.plan.plan import Job
+from compiler.watched import Known
 
 TEACHER = "teacher_model"  # the setting that names it, and so what tells that an algorithm learns from another model
 
@@ -96,48 +98,66 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     """One step, from the checkpoint that it names of the step before, or from the start."""
     model = _from(context, cell, step, done) if done else begun
     models = Models(begun, model, done[-1].data.traces if done and step.round else {})
-    places = partial(_place, context, cell, step)
-    return one_training(context, cell, step, name, models, partial(_settings, context, cell, step), places, cell.labels)
+    key = ("lesson", cell.method, *step.path, step.round, step.source.name, cell.start, cell.scale)
+    asked = context.once(key, lambda: lesson(context, cell, step, partial(_place, context, cell, step)))
+    return one_training(context, cell, asked, name, models, _settings(context, cell, step, asked.part), cell.labels)
 
 
 def _place(context: Context, cell: Cell, step: Step, field: str) -> Position:
     return context.catalog.at("methods", cell.method, (*step.path, field))
 
 
-def one_training(
-    context: Context, cell: Cell, step: Step, name: str, models: Models,
-    layered: Callable[[Part], Tree], place: Callable[[str], Position], labels: Mapping[str, str] | None,
-) -> Training:  # fmt: skip
-    """A training of a stage's algorithm on its dataset, from `models.previous`.
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What trainings of a step have in common that begin from one start: the algorithm and its part of a backend, how it is
+    run, what it is given, what it costs with so many settings, and where the stage says so."""
 
-    `layered` gives its settings, `place` says where the stage's fields stand; `labels` are the axes of the cell that it is for.
-    """
-    stage, at, data_at, model = step.stage, place("algorithm"), place("dataset"), models.previous
+    step: Step
+    algorithm: Algorithm
+    part: Part
+    execution: Tree
+    given: Mapping[str, Any]
+    cost: Known[Cost]
+    at: Position
+    data_at: Position
+    teacher_at: Position
+
+
+def lesson(context: Context, cell: Cell, step: Step, place: Callable[[str], Position]) -> Lesson:
+    """What the trainings of a step share with those of other cells. `place` says where the stage's fields stand."""
+    stage, at, data_at = step.stage, place("algorithm"), place("dataset")
     algorithm = context.catalog.get(Algorithm, stage.algorithm, at)
     what = algorithm.trainer or stage.algorithm
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
-    if context.once(("own", algorithm.backend), lambda: is_own(algorithm.backend)):
+    if is_own(algorithm.backend):
         context.warn_unless_known("algorithms", what, "algorithm")
-    data = dataset(context, cell, step, models, part, data_at)
-    settings = layered(part)
-    taught = _teacher(context, step, part, settings, place("teacher"))
-    execution = context.below("algorithms", stage.algorithm, ("execution",))
-    resources = context.workshop.cluster.resources.get(algorithm.resources)
-    pace = paced(stage.algorithm, algorithm, cell.scale, resources)
-    cost = partial(planned, pace, part, examples(context, step, data_at))
+    pace = paced(stage.algorithm, algorithm, cell.scale, context.workshop.cluster.resources.get(algorithm.resources))
+    return Lesson(
+        step=step, algorithm=algorithm, part=part, execution=context.below("algorithms", stage.algorithm, ("execution",)),
+        given={**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)},
+        cost=Known(partial(planned, pace, part, examples(context, step, data_at))),
+        at=at, data_at=data_at, teacher_at=place("teacher"),
+    )  # fmt: skip
+
+
+def one_training(
+    context: Context, cell: Cell, asked: Lesson, name: str, models: Models, settings: Tree, labels: Mapping[str, str] | None
+) -> Training:
+    """A training of a lesson's algorithm on its dataset, from `models.previous`. `labels` are the axes of the cell that it is
+    for."""
+    step, part, algorithm = asked.step, asked.part, asked.algorithm
+    data = dataset(context, cell, step, models, part, asked.data_at)
+    taught = _teacher(context, step, part, settings, asked.teacher_at)
     job = context.workshop.make(
         Request(
-            id=f"train/{name}", kind="train", backend=algorithm.backend, what=what, settings=settings, execution=execution,
-            resources=algorithm.resources, inputs={"start": model, "data": data.job, **taught}, cell=labels,
-            whose=f"algorithm {stage.algorithm}", asked=at, output=_output(context, cell, part, settings),
-            given=context.once(
-                ("given", id(step.source), cell.start, cell.scale, stage.teacher),
-                lambda: {**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)},
-            ),
-            cost=cost,
+            id=f"train/{name}", kind="train", backend=part.backend, what=part.what, settings=settings,
+            execution=asked.execution, resources=algorithm.resources,
+            inputs={"start": models.previous, "data": data.job, **taught}, cell=labels,
+            whose=f"algorithm {step.stage.algorithm}", asked=asked.at, output=_output(context, cell, part, settings),
+            given=asked.given, cost=asked.cost,
         )
     )  # fmt: skip
-    return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
+    return Training(step, name, models.previous, data, job, context.workshop.costs.get(job.id, Cost()), asked.at)
 
 
 def _teacher(context: Context, step: Step, part: Part, settings: Tree, at: Position) -> dict[str, Job]:

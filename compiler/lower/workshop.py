@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from compiler.plan.fingerprint import decisive, fingerprint
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
 from compiler.text import canonical_json
+from compiler.watched import Known
 
 MANIFEST = Path(__file__).parents[2] / "runtime" / "manifest.json"
 
@@ -54,7 +55,7 @@ class Request(NamedTuple):
     cell: Mapping[str, str] | None = None
     output: str | None = None
     inputs_required: bool = True
-    cost: Callable[[Mapping[str, Any]], Cost] | None = None
+    cost: Known[Cost] | None = None
     environment: str | None = None
     model: Model | None = None
 
@@ -87,20 +88,11 @@ class Prepared:
     """What jobs have in common that ask for the same settings: the request that was first, and what became of it."""
 
     request: Request
+    part: backends.Part
     examined: Examined
     sources: Sources
     provenance: Mapping[str, str]
     resources: ResourceClass
-
-
-class Asked(NamedTuple):
-    """What makes two requests of one id the same: all that decides the job, of what is given only what its backend takes."""
-
-    settings: Mapping[str, Any]
-    execution: Mapping[str, Any]
-    inputs: tuple[tuple[str, str], ...]
-    given: str
-    output: str | None
 
 
 @dataclass
@@ -115,14 +107,14 @@ class Workshop:
     amendments: tuple[Amendment, ...] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     wrong: list[Diagnostic] = field(default_factory=list)
-    _asked: dict[str, Asked] = field(default_factory=dict)
+    _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
     _prepared: dict[tuple[str | int, ...], Prepared] = field(default_factory=dict)
     _edges: dict[tuple[str, str, bool], Edge] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
     _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
-    _given: dict[tuple[str, str, int], tuple[Mapping[str, Any], str]] = field(default_factory=dict)
     _hows: dict[tuple[str | int, ...], tuple[Tree, str, Tree]] = field(default_factory=dict)
+    _job_costs: dict[tuple[Cost, str], Mapping[str, Any]] = field(default_factory=dict)
     _classes: dict[str, ResourceClass] = field(default_factory=dict)
     _executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _families: dict[tuple[Hashable, ...], Family | None] = field(default_factory=dict)
@@ -134,57 +126,58 @@ class Workshop:
 
     def make(self, request: Request) -> Job:
         """The job asked for, or the equal one that is there. Mistakes in its settings are kept in `wrong`."""
-        part = self.part(request.backend, request.what, request.asked)
-        asked = self._asked_for(request, part)
-        known = self._asked.setdefault(request.id, asked)
-        if known is not asked:
-            return self._same(known, asked, request)
-        prepared = self._prepare(request, part, asked.given)
+        prepared = self._prepare(request)
         if prepared is None or self.wrong:
-            self.jobs[request.id] = _unrendered(request, part)
-            return self.jobs[request.id]
-        job = self._rendered(request, part, prepared)
+            return self.jobs.setdefault(request.id, _unrendered(request, self._part_of(request)))
+        job = self._rendered(request, prepared)
+        known = self.jobs.get(request.id)
+        if known is not None:
+            return _same(known, job, request)
         twin = self.jobs[request.id] = self._by_fingerprint.setdefault(job.fingerprint, job)
-        if twin.settings != job.settings:
-            raise RuntimeError(f"the config of {part.backend}'s {part.what} leaves out what {twin.id} and {job.id} differ in")
         if twin is job:
             self.sources[job.id] = prepared.sources
+        elif twin.settings != job.settings:
+            raise RuntimeError(f"the config of {job.backend}'s {job.what} leaves out what {twin.id} and {job.id} differ in")
         return twin
 
-    def _asked_for(self, request: Request, part: backends.Part) -> Asked:
-        key = (part.backend, part.what, id(request.given))
-        if key not in self._given:
-            taken = part.takes("settings")
-            text = canonical_json({name: value for name, value in request.given.items() if name in taken})
-            self._given[key] = (request.given, text)  # which stays, as its id must
-        inputs = tuple((name, job.fingerprint) for name, job in request.inputs.items())
-        return Asked(request.settings.data, request.execution.data, inputs, self._given[key][1], request.output)
-
-    def _prepare(self, request: Request, part: backends.Part, given: str) -> Prepared | None:
+    def _prepare(self, request: Request) -> Prepared | None:
         """What jobs have in common whose requests have the very same settings. None if they are wrong, which `wrong` keeps."""
-        asked = (request.kind, part.backend, part.what, request.resources, given)
+        asked = (request.kind, request.backend, request.what, request.resources, self._given_text(request))
         key = (*asked, id(request.settings), id(request.execution))  # objects that live as long as this request, which is kept
         found = self._prepared.get(key)
-        if found is None:
-            resources = self._resources(request)
-            if request.kind != "preflight":  # which tries one node of however many there are
-                self._check_nodes(part, request.resources, resources.values["nodes"])
-            settings = _with_given(request.settings, request.given, part.takes("settings"))
-            settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
-            execution, how = self._execution(request, part, resources.values)
-            names = numbers(part, settings)
-            alike = (*asked, id(request.execution), key_of(settings, names))
-            family = self._families.get(alike)
-            examined = self._examine(request, part, settings, execution, how, family)
-            if examined is None:
-                return None
-            if names and alike not in self._families:
-                family = self._families[alike] = self._family(request, part, settings, execution, names)
-            light = with_places_of(settings, family.first[0], names) if family else settings
-            sources = Sources(light, execution, resources.place, family)
-            origin = family.provenance if family else provenance(settings, GIVEN)
-            found = self._prepared[key] = Prepared(request, examined, sources, origin, resources)
+        if found is None and (found := self._first_prepared(request, asked)):
+            self._prepared[key] = found
         return found
+
+    def _given_text(self, request: Request) -> str:
+        """What a request's backend takes of what it is given."""
+        key = (request.backend, request.what, id(request.given))
+        known = self._given.get(key)
+        if known is None:
+            taken = self._part_of(request).takes("settings")
+            text = canonical_json({name: value for name, value in request.given.items() if name in taken})
+            known = self._given[key] = (request.given, text)  # which stays, as its id must
+        return known[1]
+
+    def _first_prepared(self, request: Request, asked: tuple[str, ...]) -> Prepared | None:
+        part, resources = self._part_of(request), self._resources(request)
+        if request.kind != "preflight":  # which tries one node of however many there are
+            self._check_nodes(part, request.resources, resources.values["nodes"])
+        settings = _with_given(request.settings, request.given, part.takes("settings"))
+        settings = amended(settings, request.kind, [(one.label, one.settings) for one in self.amendments])
+        execution, how = self._execution(request, part, resources.values)
+        names = numbers(part, settings)
+        alike = (*asked, id(request.execution), key_of(settings, names))
+        family = self._families.get(alike)
+        examined = self._examine(request, part, settings, execution, how, family)
+        if examined is None:
+            return None
+        if names and alike not in self._families:
+            family = self._families[alike] = self._family(request, part, settings, execution, names)
+        light = with_places_of(settings, family.first[0], names) if family else settings
+        sources = Sources(light, execution, resources.place, family)
+        origin = family.provenance if family else provenance(settings, GIVEN)
+        return Prepared(request, part, examined, sources, origin, resources)
 
     def _execution(self, request: Request, part: backends.Part, resources: Mapping[str, Any]) -> tuple[Tree, str]:
         """How a job is run, and that as text; for all jobs of a kind that ask for the very same the very same."""
@@ -212,7 +205,7 @@ class Workshop:
             self.wrong += wrong
             if wrong:
                 return None
-            config, text = _config(part, settings.data, execution.data, family)
+            config, text = _config(part, settings.data, execution.data, family, said)
             same = family is None and config is not settings.data and canonical_json(config) == said
             config = settings.data if same else config  # a large one is there once
             shared = self._executions.setdefault(how, execution.data)  # equal ones are one object
@@ -269,30 +262,34 @@ class Workshop:
             raise spec_error(self.cluster_at, message, nearest(found.environment, self.cluster.environments))
         return found
 
-    def _same(self, known: Asked, asked: Asked, request: Request) -> Job:
-        """The job of an earlier request of this id, which must have asked for the same."""
-        if known != asked:
-            message = f"two different jobs would have the name '{request.id}'"
-            raise spec_error(request.asked, message, "name the definitions differently")
-        return self.jobs[request.id]
+    def _part_of(self, request: Request) -> backends.Part:
+        return self.part(request.backend, request.what, request.asked)
 
-    def _rendered(self, request: Request, part: backends.Part, prepared: Prepared) -> Job:
+    def _rendered(self, request: Request, prepared: Prepared) -> Job:
         """The job of a request whose settings are right."""
-        examined, resources = prepared.examined, prepared.resources
+        examined, resources, part = prepared.examined, prepared.resources, prepared.part
         output = request.output or str(part.output)
         code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
-        cost = request.cost(examined.settings) if request.cost else None
-        self.costs.update({request.id: cost} if cost else {})
-        self.models.update({request.id: request.model} if request.model else {})
+        if request.model:
+            self.models[request.id] = request.model
         return Job(
-            id=request.id, kind=request.kind, backend=request.backend, what=request.what, cell=request.cell,
-            inputs=tuple(self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()),
-            output=output, code=code, settings=examined.settings, provenance=prepared.provenance, config=examined.config,
-            execution=examined.execution, resources=resources.values, environment=request.environment or part.environment,
-            cost=job_cost(cost, resources.values) if cost else resources.cost,
-            fingerprint=fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
+            request.id, request.kind, request.backend, request.what, request.cell,
+            tuple([self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()]),
+            output, code, examined.settings, prepared.provenance, examined.config, examined.execution, resources.values,
+            request.environment or part.environment, self._cost(request, examined.settings, resources),
+            fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
         )  # fmt: skip
+
+    def _cost(self, request: Request, settings: Mapping[str, Any], resources: ResourceClass) -> Mapping[str, Any]:
+        """What is known of a job's cost before all jobs are; equal ones are one object."""
+        if request.cost is None:
+            return resources.cost
+        cost = self.costs[request.id] = request.cost.of(settings)
+        key = (cost, request.resources)
+        if key not in self._job_costs:
+            self._job_costs[key] = job_cost(cost, resources.values)
+        return self._job_costs[key]
 
     def _edge(self, name: str, made: Job, required: bool) -> Edge:
         """An input; all who read the same under the same name have the very same."""
@@ -333,6 +330,14 @@ class Workshop:
             self.wrong += [] if any(d.message == message for d in self.wrong) else [Diagnostic(at, message, "ask for one node")]
 
 
+def _same(known: Job, job: Job, request: Request) -> Job:
+    """The job of an earlier request of this id, which must have asked for the same."""
+    if known.fingerprint != job.fingerprint or (known.id == job.id and known.execution != job.execution):
+        message = f"two different jobs would have the name '{request.id}'"
+        raise spec_error(request.asked, message, "name the definitions differently")
+    return known
+
+
 def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None) -> list[Diagnostic]:
     """What is wrong with what a request asks for; of a family, with the numbers that differ from those of its first."""
     if family is not None:
@@ -343,14 +348,14 @@ def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tre
 
 
 def _config(
-    part: backends.Part, settings: Mapping[str, Any], execution: Mapping[str, Any], family: Family | None
+    part: backends.Part, settings: Mapping[str, Any], execution: Mapping[str, Any], family: Family | None, said: str
 ) -> tuple[Any, str]:
-    """The config as the fingerprint sees it, and that as a part of it."""
+    """The config as the fingerprint sees it, and that as a part of it. `said` are the settings as text."""
     if family is not None:
         values = family.numbers_of(settings)
         return family.mould.config_of(values), family.mould.decisive_of(shown(values))
     config = part.decisive_config(settings, execution)
-    return config, decisive(config)
+    return config, decisive(config, said if config is settings else None)
 
 
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:

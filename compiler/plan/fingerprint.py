@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
 from compiler.text import canonical_json
+
+_WHOLE = re.compile(r"\.0(?:[],}]|\Z)")  # how JSON ends a float that is a whole number, if it has no exponent
 
 
 def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inputs: Mapping[str, str], output: str) -> str:
@@ -16,7 +19,7 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
 
     `config` is `decisive(config)`; `inputs` maps names to fingerprints.
     """
-    read = ",".join(f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items()))
+    read = ",".join([f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items())])
     text = (  # what canonical_json would make of it: the names are sorted
         f'{{"backend":{quoted(backend)},"code":{code},"config":{config},"inputs":{{{read}}},"kind":{quoted(kind)},'
         f'"output":{quoted(output)},"what":{quoted(what)}}}'
@@ -24,12 +27,17 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def decisive(config: Any) -> str:
+def decisive(config: Any, said: str | None = None) -> str:
     """A parsed config, rendered with every execution value blank that does not decide the result, as one text.
 
-    Numbers are compared as numbers (3 is 3.0), mappings without regard to order.
+    Numbers are compared as numbers (3 is 3.0), mappings without regard to order. `said` is its canonical JSON, where that is
+    known.
     """
-    return canonical_json(_normal(config))
+    try:
+        text = canonical_json(config) if said is None else said
+    except ValueError:  # a number that JSON has not
+        return canonical_json(_normal(config))
+    return canonical_json(_normal(config)) if _WHOLE.search(text) or "e+" in text else text
 
 
 def _normal(value: Any) -> Any:

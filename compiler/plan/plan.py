@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from heapq import heappop, heappush
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compiler.diagnostics import Position, TreeError, spec_error
+from compiler.diagnostics import TreeError
 from compiler.plan.canonical import pieces, written
 
 if TYPE_CHECKING:
@@ -258,27 +257,3 @@ def graph(jobs: Iterable[Job]) -> nx.DiGraph[str]:
         found.add_node(job.id)
         found.add_edges_from((edge.job, job.id) for edge in job.inputs)
     return found
-
-
-def in_order(jobs: Sequence[Job], after: Mapping[str, Sequence[str]], asked: Position) -> tuple[Job, ...]:
-    """`jobs`, each after its inputs and what it must come `after`; among the free ones in the order given. Raises SpecError on
-    a cycle."""
-    place = {job.id: number for number, job in enumerate(jobs)}
-    before = [{*(edge.job for edge in job.inputs), *after.get(job.id, ())} for job in jobs]
-    waits = list(map(len, before))
-    readers: list[list[int]] = [[] for _ in jobs]
-    for number, names in enumerate(before):
-        for name in names:
-            readers[place[name]].append(number)
-    free = [number for number, many in enumerate(waits) if not many]  # sorted, and so a heap
-    order: list[Job] = []
-    while free:
-        number = heappop(free)
-        order.append(jobs[number])
-        for reader in readers[number]:
-            waits[reader] -= 1
-            if not waits[reader]:
-                heappush(free, reader)
-    if len(order) < len(jobs):
-        raise spec_error(asked, "the jobs depend on each other in a circle")
-    return tuple(order)
