@@ -33,7 +33,7 @@ from compiler.backends.rendering import environment, expression, holds, reworked
 from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.environments.needs import Ask, Needs
-from compiler.language.schemas import BY_PROPERTY, surely_right
+from compiler.language.schemas import BY_PROPERTY, Check, checker
 from compiler.language.source import Tree, read_tree
 from compiler.language.study import Name
 from compiler.language.validation import Strict, check_schema, parse, shown
@@ -163,17 +163,25 @@ class Part:
 
         What cannot depend on them was checked there: other values, rules on others, which options Lethe sets itself.
         """
-        schema = self.schema["properties"]["settings"]
-        simple = schema.keys() <= BY_PROPERTY  # then a value is right or wrong by itself
-        if not simple or not all(surely_right(schema["properties"][name], settings.data[name]) for name in names):
+        if names not in self._on_numbers:
+            self._on_numbers[names] = self._checks_on(names)
+        checks, rules = self._on_numbers[names]
+        if not checks or not all(check(settings.data[name]) for name, check in checks.items()):
             wrong = self.check("settings", settings, whose)
             if wrong:
                 return wrong
-        return self.check_rules(settings, execution, whose, self._rules_on(names))
+        return self.check_rules(settings, execution, whose, rules) if rules else []
 
-    def _rules_on(self, names: frozenset[str]) -> Sequence[CrossFieldRule]:
-        """The rules that may read one of these settings."""
-        return [rule for rule in self.rules if (read := settings_read(rule.that)) is None or read & names]
+    @cached_property
+    def _on_numbers(self) -> dict[frozenset[str], tuple[Mapping[str, Check], Sequence[CrossFieldRule]]]:
+        return {}
+
+    def _checks_on(self, names: frozenset[str]) -> tuple[Mapping[str, Check], Sequence[CrossFieldRule]]:
+        """What tells of each of these settings that it is right, where one tells by itself, and the rules that may read one."""
+        schema = self.schema["properties"]["settings"]
+        simple = schema.keys() <= BY_PROPERTY
+        checks = {name: checker(schema["properties"][name]) for name in names} if simple else {}
+        return checks, [rule for rule in self.rules if (read := settings_read(rule.that)) is None or read & names]
 
     def _broken(self, rule: CrossFieldRule, settings: Tree, execution: Tree, whose: str) -> Diagnostic:
         path = tuple(rule.at.split("."))

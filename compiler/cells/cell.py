@@ -33,6 +33,7 @@ class Override:
     source: str
     inside: Tree | None = field(default=None, compare=False)
 
+    @cached_property
     def tree(self) -> Tree:
         """The setting as a mapping of its own."""
         at: dict[PathKey, Position] = {(self.setting,): self.position}

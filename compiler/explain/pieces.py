@@ -14,7 +14,7 @@ from compiler.language.study import Tracking
 from compiler.lower.sources import Sources
 from compiler.output import emit
 from compiler.output.arrays import Array, grouped
-from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint
+from compiler.plan.plan import Edge, Job, Plan, PlannedCell, PlannedPoint, as_data
 
 HOW_RUN = ("settings", "execution")
 JOB_FIELDS: Mapping[str, Sequence[str]] = {
@@ -196,7 +196,7 @@ def _item(scene: Scene, section: str, number: int, index: int) -> Piece:
 
     def render(data: Any) -> str:
         now = _again(at, data)
-        made = asdict(_with_config(now.job, at.job or now.job)) if now.job else asdict(now.plan.cells[number])
+        made = as_data(_with_config(now.job, at.job or now.job)) if now.job else asdict(now.plan.cells[number])
         return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False)
 
     return Piece(at, data, render, index, ())

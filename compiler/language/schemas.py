@@ -38,11 +38,11 @@ def surely_right(schema: Mapping[str, Any], value: Any, *, whole: bool = True) -
 
     One that is not the `whole` may lack what must be there.
     """
-    return _checker(schema if whole else {keyword: said for keyword, said in schema.items() if keyword != "required"})(value)
+    return checker(schema if whole else {keyword: said for keyword, said in schema.items() if keyword != "required"})(value)
 
 
-def _checker(schema: Mapping[str, Any]) -> Check:
-    """What tells whether values are right."""
+def checker(schema: Mapping[str, Any]) -> Check:
+    """What tells of values whether they are right, as `surely_right` does of one."""
     if "$ref" in schema:
         return lambda value: False  # only the whole has what is referred to
     if not schema.keys() <= _SIMPLE.keys():
@@ -60,7 +60,7 @@ def _properties(said: Mapping[str, Any], schema: Mapping[str, Any]) -> Check:
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
-            if name in said and not (known.get(name) or known.setdefault(name, _checker(said[name])))(item):
+            if name in said and not (known.get(name) or known.setdefault(name, checker(said[name])))(item):
                 return False
         return True
 
@@ -68,7 +68,7 @@ def _properties(said: Mapping[str, Any], schema: Mapping[str, Any]) -> Check:
 
 
 def _others(said: Any, schema: Mapping[str, Any]) -> Check:
-    known, right = schema.get("properties", {}), _checker(said) if isinstance(said, dict) else None
+    known, right = schema.get("properties", {}), checker(said) if isinstance(said, dict) else None
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
@@ -80,7 +80,7 @@ def _others(said: Any, schema: Mapping[str, Any]) -> Check:
 
 
 def _items(said: Any, schema: Mapping[str, Any]) -> Check:
-    right = _checker(said)
+    right = checker(said)
     return lambda value: not isinstance(value, list) or all(map(right, value))
 
 

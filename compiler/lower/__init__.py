@@ -47,6 +47,7 @@ def lower(
     chains = _chains(context, expansion)
     again = {chain.cell.id: relearn(context, chain) for chain in chains}
     cells = tuple(_whole(measure(context, chain), again[chain.cell.id]) for chain in chains)
+    context.forget()
     report(context, cells, again)
     workshop.finish()
     jobs, placed = in_environments(context)

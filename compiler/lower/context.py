@@ -62,6 +62,13 @@ class Context:
             self._made[key] = made
         return made
 
+    def forget(self) -> None:
+        """Let go of all that was kept to make a cell's jobs quickly, once those of all cells are made."""
+        self.workshop.forget()
+        self._made.clear()
+        self.settings.clear()
+        self.kept.clear()
+
     def wrong(self, at: Position, message: str, hint: str = "") -> None:
         """Keep a mistake, to be told with the others."""
         self.workshop.wrong.append(Diagnostic(at, message, hint))

@@ -47,8 +47,9 @@ def _cell(context: Context, cell: PlannedCell, again: Relearned | None) -> dict[
         for p in cell.points
     ]
     told = {
-        "id": cell.id, **cell.axes, "evaluations": dict(cell.after), "baseline": dict(cell.before),
-        "trained": list(cell.trained), "points": points, **_moved(cell.divergence),
+        "id": cell.id, **cell.axes, "evaluations": cell.after, "baseline": cell.before,
+        "trained": context.once(("listed", cell.trained), lambda: list(cell.trained)), "points": points,
+        **_moved(cell.divergence),
     }  # fmt: skip
     reference = _reference(context, cell, again.reference if again else ())
     return {

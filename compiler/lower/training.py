@@ -269,7 +269,7 @@ def _layered(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
     settings = merged(settings, _adapter(context, cell)) if cell.adapter else settings
     for override in cell.overrides:
         if override.algorithm in (None, name) and (override.algorithm or override.setting in part.takes("settings")):
-            settings = merged(settings, override.tree())
+            settings = merged(settings, override.tree)
     return settings
 
 

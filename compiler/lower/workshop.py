@@ -169,7 +169,10 @@ class Workshop:
         names = numbers(part, settings)
         alike = (*asked, id(request.execution), key_of(settings, names))
         family = self._families.get(alike)
-        examined = self._examine(request, part, settings, execution, how, family)
+        if family:
+            examined = self._filled(request, part, settings, execution, how, family)
+        else:
+            examined = self._examine(request, part, settings, execution, how)
         if examined is None:
             return None
         if names and alike not in self._families:
@@ -189,28 +192,39 @@ class Workshop:
         tree, text, _ = self._hows[key]
         return tree, text
 
-    def _examine(
-        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, how: str, family: Family | None
-    ) -> Examined | None:
+    def _examine(self, request: Request, part: backends.Part, settings: Tree, execution: Tree, how: str) -> Examined | None:
         """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps.
-        `how` is the execution as text.
-
-        Of a `family` all were right that there were, and only the numbers need be looked at in which these differ.
-        """
+        `how` is the execution as text."""
         said = canonical_json(settings.data)
         key = (part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
         found = self._examined.get(key)
         if found is None:
-            wrong = _wrong(request, part, settings, execution, family)
+            wrong = _wrong(request, part, settings, execution)
             self.wrong += wrong
             if wrong:
                 return None
-            config, text = _config(part, settings.data, execution.data, family, said)
-            same = family is None and config is not settings.data and canonical_json(config) == said
-            config = settings.data if same else config  # a large one is there once
-            shared = self._executions.setdefault(how, execution.data)  # equal ones are one object
-            found = self._examined[key] = Examined(settings.data, shared, config, text)
+            config = part.decisive_config(settings.data, execution.data)
+            own = config is settings.data or canonical_json(config) == said
+            text = decisive(config, said if own else None)
+            config = settings.data if own else config  # a large one is there once
+            found = self._examined[key] = Examined(settings.data, self._shared(execution, how), config, text)
         return found
+
+    def _filled(
+        self, request: Request, part: backends.Part, settings: Tree, execution: Tree, how: str, family: Family
+    ) -> Examined | None:
+        """The same for settings of a family: all were right that there were, and these differ from them in some numbers."""
+        wrong = part.check_numbers(family.names, settings, execution, request.whose)
+        self.wrong += wrong
+        if wrong:
+            return None
+        values, mould = family.numbers_of(settings.data), family.mould
+        return Examined(settings.data, self._shared(execution, how), mould.config_of(values), mould.decisive_of(shown(values)))
+
+    def _shared(self, execution: Tree, how: str) -> Mapping[str, Any]:
+        """How a job is run; what is equal is one object."""
+        data: Mapping[str, Any] = self._executions.setdefault(how, execution.data)
+        return data
 
     def _family(
         self, request: Request, part: backends.Part, settings: Tree, execution: Tree, names: tuple[str, ...]
@@ -245,6 +259,11 @@ class Workshop:
             self.sources[name] = replace(known, execution=execution)
             changed[name] = replace(job, execution=execution.data)
         self.jobs = {asked: changed.get(job.id, job) for asked, job in self.jobs.items()}
+
+    def forget(self) -> None:
+        """Let go of all by which jobs with equal settings are made quickly, once nearly all are made."""
+        for known in (self._given, self._prepared, self._examined, self._families, self._hows, self._edges):
+            known.clear()
 
     def has_part(self, backend: str, what: str) -> bool:
         """Whether a backend has a part of that name."""
@@ -295,7 +314,7 @@ class Workshop:
         """An input; all who read the same under the same name have the very same."""
         key = (name, made.id, required)
         if key not in self._edges:
-            self._edges[key] = Edge(name, made.id, made.output, made.path, made.fingerprint, required)
+            self._edges[key] = Edge(name, made.id, made.output, made.fingerprint, required)
         return self._edges[key]
 
     def _resources(self, request: Request) -> ResourceClass:
@@ -338,24 +357,11 @@ def _same(known: Job, job: Job, request: Request) -> Job:
     return known
 
 
-def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tree, family: Family | None) -> list[Diagnostic]:
-    """What is wrong with what a request asks for; of a family, with the numbers that differ from those of its first."""
-    if family is not None:
-        return part.check_numbers(family.names, settings, execution, request.whose)
+def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tree) -> list[Diagnostic]:
+    """What is wrong with what a request asks for."""
     wrong = part.check("settings", settings, request.whose) + part.check("execution", execution, request.whose)
     wrong = wrong or part.check_rules(settings, execution, request.whose)
     return wrong or part.check_options(settings, execution, request.whose)
-
-
-def _config(
-    part: backends.Part, settings: Mapping[str, Any], execution: Mapping[str, Any], family: Family | None, said: str
-) -> tuple[Any, str]:
-    """The config as the fingerprint sees it, and that as a part of it. `said` are the settings as text."""
-    if family is not None:
-        values = family.numbers_of(settings)
-        return family.mould.config_of(values), family.mould.decisive_of(shown(values))
-    config = part.decisive_config(settings, execution)
-    return config, decisive(config, said if config is settings else None)
 
 
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:

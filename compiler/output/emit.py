@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import merge
 from json.encoder import encode_basestring as quoted
 from operator import itemgetter
 from typing import Any
@@ -21,7 +22,7 @@ from compiler.output.arrays import Array, Grouping, Seat, grouped, parents
 from compiler.output.moulds import ConfigMould, Launches, config_mould
 from compiler.output.page import content
 from compiler.output.sums import SUMS, sum_line
-from compiler.plan.plan import Edge, Job, Plan
+from compiler.plan.plan import MANY, Edge, Job, Plan
 from compiler.plan.restarts import links, notice
 from compiler.text import shell_expanded
 
@@ -50,7 +51,7 @@ class Files(Mapping[str, str]):
         yield from (name for name, _ in self._arrays)
         yield from (name for name, _, _ in self._configs())
         yield from self._feed()
-        yield from (name for name, _ in self._of_jobs("jobs", "json", "sh"))
+        yield from (name for name, _, _ in self._of_jobs("jobs", "json", "sh"))
         yield from ("plan.json", "submit_all.sh")
 
     def folders(self) -> list[str]:
@@ -67,8 +68,11 @@ class Files(Mapping[str, str]):
             yield name, array_script(self.plan, array, first)
         yield from ((name, configs.files(job)[ending]) for name, ending, job in self._configs())
         yield from ((name, feed(self.plan, self.cluster)) for name in self._feed())
-        for name, job in self._of_jobs("jobs", "json", "sh"):
-            yield name, contract_text(self.plan, job) if name.endswith(".json") else scripts.text(job, configs.named(job))
+        for name, _, job in self._of_jobs("jobs", "json", "sh"):
+            if name.endswith(".json"):
+                yield name, contract_text(self.plan, job) if len(job.inputs) <= MANY else contract_pieces(self.plan, job)
+            else:
+                yield name, scripts.text(job, configs.named(job))
         yield "plan.json", self.plan.pieces()
         yield "submit_all.sh", submit_all(self.plan, self.cluster)
 
@@ -96,14 +100,20 @@ class Files(Mapping[str, str]):
     def _feed(self) -> list[str]:
         return ["feed.sh"] if self.plan.executor == "slurm" else []
 
-    def _configs(self) -> list[tuple[str, str, Job]]:
+    def _configs(self) -> Iterator[tuple[str, str, Job]]:
         """The names of the configs' files, with the end of each."""
-        named = [(f"configs/{job.id}.{end}", end, job) for job in self.plan.jobs for end in ("yaml", *_part(job).more)]
-        return sorted(named, key=itemgetter(0))
+        with_more = [(job, end) for job in self.plan.jobs for end in _part(job).more]
+        more = {end: [job for job, one in with_more if one == end] for end in dict.fromkeys(end for _, end in with_more)}
+        return merge(*(_named("configs", end, jobs) for end, jobs in {"yaml": self.plan.jobs, **more}.items()))
 
-    def _of_jobs(self, folder: str, *endings: str) -> list[tuple[str, Job]]:
-        named = [(f"{folder}/{job.id}.{ending}", job) for job in self.plan.jobs for ending in endings]
-        return sorted(named, key=itemgetter(0))
+    def _of_jobs(self, folder: str, *endings: str) -> Iterator[tuple[str, str, Job]]:
+        return merge(*(_named(folder, end, self.plan.jobs) for end in endings))
+
+
+def _named(folder: str, end: str, jobs: Iterable[Job]) -> Iterator[tuple[str, str, Job]]:
+    """The files of jobs in a folder that end so, sorted by name. There are never all names in memory."""
+    ordered = sorted(jobs, key=lambda job: f"{job.id}.{end}")
+    return ((f"{folder}/{job.id}.{end}", end, job) for job in ordered)
 
 
 class _Configs:
@@ -205,25 +215,31 @@ def config_text(job: Job, sources: Sources | None = None) -> str:
 
 
 def contract_text(plan: Plan, job: Job) -> str:
-    """A job's contract as a file: what the job reads, writes and must be, all of it in words and integers.
+    """A job's contract as a file: what the job reads, writes and must be, all of it in words and integers."""
+    return "".join(contract_pieces(plan, job))
+
+
+def contract_pieces(plan: Plan, job: Job) -> Iterator[str]:
+    """The same in parts.
 
     It is put together as text, since a plan has as many contracts as jobs; what stands in it, and in which order, is fixed.
     """
-    axes = ",".join(f"\n  {quoted(axis)}: {quoted(value)}" for axis, value in (job.cell or {}).items())
-    inputs = ",".join(map(_contract_input, job.inputs))
+    axes = ",".join([f"\n  {quoted(axis)}: {quoted(value)}" for axis, value in (job.cell or {}).items()])
     steps = ",".join(f"\n   {step}" for step in job.execution.get("keep") or ())  # those that must be kept
     cell = "null" if job.cell is None else "{" + axes + "\n }" if axes else "{}"
-    read = "{" + inputs + "\n }" if inputs else "{}"
-    return (
+    yield (
         f'{{\n "lethe": {CONTRACT_VERSION},\n "study": {quoted(plan.study)},\n "job": {quoted(job.id)},'
         f'\n "kind": {quoted(job.kind)},\n "code": {job.code},\n "fingerprint": "{job.fingerprint}",'
-        f'\n "cell": {cell},'
-        f'\n "config": {quoted(f"configs/{job.id}.yaml")},\n "inputs": {read},'
-        f'\n "output": {{\n  "type": {quoted(job.output)},\n  "path": {quoted(job.path)}'
+        f'\n "cell": {cell},\n "config": {quoted(f"configs/{job.id}.yaml")},\n "inputs": {{'
+    )
+    for number, edge in enumerate(job.inputs):
+        yield f",{_contract_input(edge)}" if number else _contract_input(edge)
+    yield (
+        ("\n " if job.inputs else "") + f'}},\n "output": {{\n  "type": {quoted(job.output)},\n  "path": {quoted(job.path)}'
         + (f',\n  "steps": [{steps}\n  ]' if steps else "")
         + f'\n }},\n "environment": {{\n  "name": {quoted(job.environment)},'
         f'\n  "lock": {"null" if job.lock is None else quoted(job.lock)}\n }}\n}}\n'
-    )
+    )  # fmt: skip
 
 
 def _contract_input(edge: Edge) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,11 @@ MANY = 1000  # inputs of a job, beyond which its text is written in parts
 SHORT = 12  # hex digits of a fingerprint in a folder's name
 
 
+def folder_of(job: str, fingerprint: str) -> str:
+    """The folder in the store of what a job makes."""
+    return f"{job}-{fingerprint[:SHORT]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One input of a job. A job runs without an input that is not required (a report marks what is missing)."""
@@ -27,9 +32,13 @@ class Edge:
     name: str
     job: str
     type: str
-    path: str
     fingerprint: str
     required: bool = True
+
+    @property
+    def path(self) -> str:
+        """The artifact's folder in the store."""
+        return folder_of(self.job, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class Job:
     @property
     def path(self) -> str:
         """The artifact's folder in the store."""
-        return f"{self.id}-{self.fingerprint[:SHORT]}"
+        return folder_of(self.id, self.fingerprint)
 
     def placed(self, cost: Mapping[str, Any], lock: str | None, after: tuple[str, ...]) -> Job:
         """The same job with what is known once all jobs are. Written out: `replace` takes twice as long, for each of them."""
@@ -145,23 +154,23 @@ class Plan:
         for name in sorted(["lethe", *(one.name for one in fields(self))]):
             yield f'{opening}\n "{name}": '
             if name == "jobs":
-                yield from _listed(map(texts.pieces, self.jobs))
+                yield from _listed(map(texts.pieces, self.jobs), "\n ")
             elif name == "cells":
-                yield from _listed(iter((written(cell, "\n  "),)) for cell in self.cells)
+                yield from _listed(((written(cell, "\n  "),) for cell in self.cells), "\n ")
             else:
                 yield written(VERSION if name == "lethe" else getattr(self, name), "\n ")
             opening = ","
         yield "\n}\n"
 
 
-def _listed(items: Iterable[Iterator[str]]) -> Iterator[str]:
-    """The items of a list at the top of plan.json."""
+def _listed(items: Iterable[Iterable[str]], margin: str) -> Iterator[str]:
+    """The items of a list of plan.json, whose end stands behind this margin."""
     opening = "["
     for item in items:
-        yield f"{opening}\n  "
+        yield f"{opening}{margin} "
         yield from item
         opening = ","
-    yield "[]" if opening == "[" else "\n ]"
+    yield "[]" if opening == "[" else f"{margin}]"
 
 
 class _Texts:
@@ -207,8 +216,11 @@ def _many_pieces(job: Job) -> Iterator[str]:
     opening = "{"
     for name in JOB_FIELDS:
         yield f'{opening}\n   "{name}": '
-        value = getattr(job, name)
-        yield from settings if value is job.settings else pieces(value, "\n   ", 2)
+        if name == "inputs":
+            yield from _listed(((_edge_text(edge),) for edge in job.inputs), "\n   ")
+        else:
+            value = getattr(job, name)
+            yield from settings if value is job.settings else pieces(value, "\n   ", 2)
         opening = ","
     yield "\n  }"
 
@@ -220,6 +232,11 @@ def _edge_text(edge: Edge) -> str:
         f'{{\n     "fingerprint": "{edge.fingerprint}",\n     "job": {job},\n     "name": {name},\n     "path": {path},'
         f'\n     "required": {"true" if edge.required else "false"},\n     "type": {kind}\n    }}'
     )
+
+
+def as_data(job: Job) -> dict[str, Any]:
+    """A job as plan.json has it."""
+    return {**asdict(job), "inputs": [{**asdict(edge), "path": edge.path} for edge in job.inputs]}
 
 
 def read_plan(path: Path) -> Plan:
@@ -239,8 +256,11 @@ def read_plan(path: Path) -> Plan:
 
 
 def _job(found: dict[str, Any]) -> Job:
-    edges = tuple(Edge(**edge) for edge in found["inputs"])
-    return Job(**{**found, "inputs": edges, "after": tuple(found["after"])})
+    return Job(**{**found, "inputs": tuple(map(_edge, found["inputs"])), "after": tuple(found["after"])})
+
+
+def _edge(found: dict[str, Any]) -> Edge:
+    return Edge(found["name"], found["job"], found["type"], found["fingerprint"], found["required"])
 
 
 def _planned_cell(found: dict[str, Any]) -> PlannedCell:

@@ -30,7 +30,7 @@ def job(
 ) -> Job:
     decisive = {"own": setting}
     made = fingerprint(kind, "toy", kind, 1, decisive, {f"in{n}": read.fingerprint for n, read in enumerate(inputs)}, "scores")
-    edges = tuple(Edge(f"in{n}", read.id, read.output, read.path, read.fingerprint) for n, read in enumerate(inputs))
+    edges = tuple(Edge(f"in{n}", read.id, read.output, read.fingerprint) for n, read in enumerate(inputs))
     return Job(
         id=f"{kind}/{name}", kind=kind, backend="toy", what=kind, cell=cell, inputs=edges, output="scores", code=1,
         settings=decisive, provenance={"own": "the test"}, config=decisive, execution={"devices": execution},

@@ -204,7 +204,7 @@ def test_a_line_of_a_config_is_decided_by_a_setting_with_its_chain(shared: Proje
         ("plan.json", '"backend": "native"', {"backend"}, None),
         ("plan.json", '"method": "on_rl"', {"axes.method"}, "on_rl"),
         ("plan.json", '"train": "train/', {"train"}, None),
-        ("plan.json", '"path": "pretrain/base_nano-', {"inputs.0.path"}, None),
+        ("plan.json", '"path": "pretrain/base_nano-', {"inputs.0.job", "inputs.0.fingerprint"}, None),
         ("plan.json", '"executor"', {"executor"}, "local"),
         ("plan.json", '"gpu_hours"', {"cost.gpu_hours"}, None),
         ("PLAN.md", "| rs_sft | yes", {"axes.method.1", "cells"}, "rs_sft"),
