@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -54,6 +52,9 @@ def template_name(file: Path) -> str:
 @cache
 def _installed() -> Mapping[str, Path]:
     """The folders of other packages' backends, by name. Their modules are found, not imported."""
+    import importlib.metadata  # here, for it takes time, and a study of Lethe's own backends asks for no others
+    import importlib.util
+
     found = {}
     for entry in importlib.metadata.entry_points(group=GROUP):
         spec = importlib.util.find_spec(entry.module)

@@ -152,8 +152,9 @@ def _check_names(cells: Sequence[Cell], tree: Tree) -> None:
     """Two cells must never share a name: `a_b` x `c` and `a` x `b_c` would."""
     seen: dict[str, Cell] = {}
     at = tree.at(("name",) if "name" in tree.data else ("axes",))
+    plain = re.compile(PLAIN_NAME.strip("^$"))
     for cell in cells:
-        if not re.fullmatch(PLAIN_NAME.strip("^$"), cell.id):
+        if not plain.fullmatch(cell.id):
             raise spec_error(at, f"a cell would be called {cell.id!r}", "letters, digits, '_', '-' and '.' make a plain name")
         twin = seen.setdefault(cell.id, cell)
         if twin is not cell:

@@ -7,7 +7,7 @@ template itself (`Part.prints`), and what comes of filling the holes is held aga
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from compiler.backends import Part
@@ -51,7 +51,8 @@ def with_places_of(settings: Tree, first: Tree, names: Iterable[str]) -> Tree:
     paths: list[PathKey] = [(name,) for name in names]
     values = {path: settings.values[path] for path in paths if path in settings.values}
     keys = {path: settings.keys[path] for path in paths if path in settings.keys}
-    return replace(settings, values=_Laid(values, first.values), keys=_Laid(keys, first.keys))
+    places, at = _Laid(values, first.values), _Laid(keys, first.keys)
+    return Tree(settings.file, settings.data, places, at, settings.label, settings.layers)
 
 
 class _Laid(Mapping[PathKey, Position]):

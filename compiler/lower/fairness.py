@@ -162,10 +162,10 @@ def _groups(facts: Sequence[Facts], across: Sequence[str]) -> list[list[Facts]]:
 
 def _grouped(facts: Sequence[Facts], across: Sequence[str]) -> Iterable[list[Facts]]:
     """All cells, by what they are on other axes than those `across`."""
-    groups: dict[tuple[tuple[str, str], ...], list[Facts]] = {}
+    others = [axis for axis in (facts[0].axes if facts else ()) if axis not in across]  # all cells have the same axes
+    groups: dict[tuple[str, ...], list[Facts]] = {}
     for one in facts:
-        rest = tuple([at for at in one.axes.items() if at[0] not in across])
-        groups.setdefault(rest, []).append(one)
+        groups.setdefault(tuple([one.axes[axis] for axis in others]), []).append(one)
     return groups.values()
 
 

@@ -51,7 +51,8 @@ def in_environments(context: Context) -> tuple[list[Job], dict[str, Placed]]:
     workshop.wrong += found.wrong
     context.warnings.update(found.warnings)
     first = _preflights(context, jobs, stacks)
-    there = [*(job for job in workshop.unique_jobs() if job.kind == "preflight"), *jobs]  # these were made after their inputs
+    tried = {job.id: job for job in first.values()}  # two names of one environment have one preflight
+    there = [*tried.values(), *jobs]  # these were made after their inputs
     if workshop.wrong:
         return there, {}
     both = {(slot, waits): _placed(slot, waits, stacks, first) for slot in slots for waits in (True, False)}
@@ -63,18 +64,18 @@ def _waits(job: Job) -> bool:
     return job.kind != "preflight" and (not job.inputs or any(edge.required for edge in job.inputs))
 
 
-def _placed(slot: str, waits: bool, stacks: Mapping[str, Stack], first: Mapping[str, str]) -> Placed:
+def _placed(slot: str, waits: bool, stacks: Mapping[str, Stack], first: Mapping[str, Job]) -> Placed:
     """What jobs of an environment get: its lock, and its preflight if they wait for that."""
     stack, before = stacks.get(slot), first.get(slot)
-    return Placed(stack.lock.digest if stack else None, (before,) if before and waits else ())
+    return Placed(stack.lock.digest if stack else None, (before.id,) if before and waits else ())
 
 
-def _preflights(context: Context, jobs: Sequence[Job], stacks: Mapping[str, Stack]) -> dict[str, str]:
+def _preflights(context: Context, jobs: Sequence[Job], stacks: Mapping[str, Stack]) -> dict[str, Job]:
     """The job that tries out each environment, by the environment. This machine's own is tried by whatever runs first."""
     cluster = context.workshop.cluster
     if cluster.executor == "local":
         return {}
-    return {slot: _preflight(context, slot, stack, jobs).id for slot, stack in stacks.items()}
+    return {slot: _preflight(context, slot, stack, jobs) for slot, stack in stacks.items()}
 
 
 def _preflight(context: Context, slot: str, stack: Stack, jobs: Sequence[Job]) -> Job:

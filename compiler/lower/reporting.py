@@ -21,7 +21,7 @@ def report(context: Context, cells: Sequence[PlannedCell], again: Mapping[str, R
     asked = context.tree.at(("study",))
     told = [_cell(context, cell, again[cell.id]) for cell in cells]
     named = {job for cell in cells for job in evaluations(cell)} | set(_of_references(told))
-    scores = {job.id: job for job in context.workshop.unique_jobs() if job.id in named}
+    scores = {job.id: job for job in context.workshop.jobs.values() if job.id in named}
     names = dict.fromkeys(column for cell in cells for after in _measured(cell) for column in after)
     settings = {
         "study": study.study, "title": study.about, "axes": list(cells[0].axes), "confidence": study.evaluate.confidence,

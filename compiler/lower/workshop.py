@@ -24,7 +24,7 @@ from compiler.lower.alike import Family, key_of, mould, numbers, shown, with_pla
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
-from compiler.plan.fingerprint import decisive, fingerprint
+from compiler.plan.fingerprint import Begun, decisive
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
 from compiler.text import canonical_json
@@ -64,13 +64,13 @@ class Request(NamedTuple):
 class Examined:
     """Settings and execution that are right, and their config as the fingerprint sees it (`Part.decisive_config`).
 
-    `decisive` is that config as a part of the fingerprint.
+    `begun` begins the fingerprints of jobs with that config.
     """
 
     settings: Mapping[str, Any]
     execution: Mapping[str, Any]
     config: Any
-    decisive: str
+    begun: Begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Workshop:
     _edges: dict[tuple[str, str, bool], Edge] = field(default_factory=dict)
     _by_fingerprint: dict[str, Job] = field(default_factory=dict)
     _kept: dict[str, dict[int, Position]] = field(default_factory=dict)
-    _examined: dict[tuple[str, str, bytes, str], Examined] = field(default_factory=dict)
+    _examined: dict[tuple[str, str, str, bytes, str], Examined] = field(default_factory=dict)
     _hows: dict[tuple[str | int, ...], tuple[Tree, str, Tree]] = field(default_factory=dict)
     _job_costs: dict[tuple[Cost, str], Mapping[str, Any]] = field(default_factory=dict)
     _classes: dict[str, ResourceClass] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class Workshop:
         """What a job's settings come to, once for all jobs that have the same. None if they are wrong, which `wrong` keeps.
         `how` is the execution as text."""
         said = canonical_json(settings.data)
-        key = (part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
+        key = (request.kind, part.backend, part.what, hashlib.sha256(said.encode()).digest(), how)
         found = self._examined.get(key)
         if found is None:
             wrong = _wrong(request, part, settings, execution)
@@ -207,7 +207,8 @@ class Workshop:
             own = config is settings.data or canonical_json(config) == said
             text = decisive(config, said if own else None)
             config = settings.data if own else config  # a large one is there once
-            found = self._examined[key] = Examined(settings.data, self._shared(execution, how), config, text)
+            shared = self._shared(execution, how)
+            found = self._examined[key] = Examined(settings.data, shared, config, self._begun(request, text))
         return found
 
     def _filled(
@@ -219,7 +220,8 @@ class Workshop:
         if wrong:
             return None
         values, mould = family.numbers_of(settings.data), family.mould
-        return Examined(settings.data, self._shared(execution, how), mould.config_of(values), mould.decisive_of(shown(values)))
+        begun = self._begun(request, mould.decisive_of(shown(values)))
+        return Examined(settings.data, self._shared(execution, how), mould.config_of(values), begun)
 
     def _shared(self, execution: Tree, how: str) -> Mapping[str, Any]:
         """How a job is run; what is equal is one object."""
@@ -240,6 +242,8 @@ class Workshop:
 
     def finish(self) -> None:
         """Tell every training what it must keep, and check that it can; afterwards no job is made any more."""
+        if not self._kept:
+            return
         by_id, changed = {job.id: job for job in self.jobs.values()}, dict[str, Job]()
         for name, steps in self._kept.items():
             job = by_id[name]
@@ -288,17 +292,24 @@ class Workshop:
         """The job of a request whose settings are right."""
         examined, resources, part = prepared.examined, prepared.resources, prepared.part
         output = request.output or str(part.output)
-        code = self.manifest["kinds"].get(request.kind, {}).get("version", 0)
         inputs = {name: made.fingerprint for name, made in request.inputs.items()}
         if request.model:
             self.models[request.id] = request.model
         return Job(
             request.id, request.kind, request.backend, request.what, request.cell,
             tuple([self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()]),
-            output, code, examined.settings, prepared.provenance, examined.config, examined.execution, resources.values,
+            output, self._code(request), examined.settings, prepared.provenance, examined.config, examined.execution,
+            resources.values,
             request.environment or part.environment, self._cost(request, examined.settings, resources),
-            fingerprint(request.kind, request.backend, request.what, code, examined.decisive, inputs, output),
+            examined.begun.with_inputs(inputs, output),
         )  # fmt: skip
+
+    def _code(self, request: Request) -> int:
+        """The version of the runtime's code for a kind of job."""
+        return int(self.manifest["kinds"].get(request.kind, {}).get("version", 0))
+
+    def _begun(self, request: Request, config: str) -> Begun:
+        return Begun(request.kind, request.backend, request.what, self._code(request), config)
 
     def _cost(self, request: Request, settings: Mapping[str, Any], resources: ResourceClass) -> Mapping[str, Any]:
         """What is known of a job's cost before all jobs are; equal ones are one object."""
@@ -367,7 +378,7 @@ def _wrong(request: Request, part: backends.Part, settings: Tree, execution: Tre
 def _with_given(tree: Tree, given: Mapping[str, Any], taken: frozenset[str]) -> Tree:
     """`tree` with those given values that the backend's schema knows and the tree does not set itself."""
     extra = {name: value for name, value in given.items() if name in taken and name not in tree.data}
-    return replace(tree, data={**tree.data, **extra})
+    return Tree(tree.file, {**tree.data, **extra}, tree.values, tree.keys, tree.label, tree.layers)
 
 
 def _unrendered(request: Request, part: backends.Part) -> Job:

@@ -19,12 +19,25 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
 
     `config` is `decisive(config)`; `inputs` maps names to fingerprints.
     """
-    read = ",".join([f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items())])
-    text = (  # what canonical_json would make of it: the names are sorted
-        f'{{"backend":{quoted(backend)},"code":{code},"config":{config},"inputs":{{{read}}},"kind":{quoted(kind)},'
-        f'"output":{quoted(output)},"what":{quoted(what)}}}'
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return Begun(kind, backend, what, code, config).with_inputs(inputs, output)
+
+
+class Begun:
+    """Fingerprints of jobs that have one config: what they begin with is hashed once.
+
+    The whole text is what canonical_json would make of it, for the names are sorted.
+    """
+
+    def __init__(self, kind: str, backend: str, what: str, code: int, config: str) -> None:
+        self._hash = hashlib.sha256(f'{{"backend":{quoted(backend)},"code":{code},"config":{config},"inputs":{{'.encode())
+        self._kind, self._what = quoted(kind), quoted(what)
+
+    def with_inputs(self, inputs: Mapping[str, str], output: str) -> str:
+        """The fingerprint of the job with these inputs, and what it makes."""
+        read = ",".join([f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items())])
+        whole = self._hash.copy()
+        whole.update(f'{read}}},"kind":{self._kind},"output":{quoted(output)},"what":{self._what}}}'.encode())
+        return whole.hexdigest()
 
 
 def decisive(config: Any, said: str | None = None) -> str:
