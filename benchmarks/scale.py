@@ -6,7 +6,8 @@ A study of n cells has about 3n jobs: shared preparation, a training and two eva
 measurement is a process of its own, so that the time (user and system) and the peak of memory are those of all of it; of
 several the quickest counts. Everything is in memory (/dev/shm, where there is one), since a disk's moods are larger than what
 is measured. The floor (benchmarks/floor.py) writes the same bytes and decides nothing; what holds are ratios to it, of one run.
-Snakemake plans the same graph (`-n --quiet`), and writes nothing. It is installed into an environment of its own.
+Snakemake plans the same graph (`-n --quiet`), and writes nothing: its like is `lethe validate`, which makes the whole plan with
+every check and writes nothing either. It is installed into an environment of its own.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def measured(folder: Path, seeds: int, repeat: int, peer: Path | None) -> dict[s
     out, cells = folder / "generated", seeds * CELLS_A_SEED
     write_spec(folder, seeds, warmup=0.1)
     found = {"--help": quickest(repeat, [*LETHE, "--help"], folder)}
+    found["validate"] = quickest(repeat, [*LETHE, "validate", "scale.yaml"], folder)
     found["compile, nothing there"] = quickest(repeat, [*LETHE, "compile", "scale.yaml"], folder, lost=out)
     found["compile, nothing changed"] = quickest(repeat, [*LETHE, "compile", "scale.yaml"], folder)
     found["diff, nothing changed"] = quickest(repeat, [*LETHE, "diff", "scale.yaml"], folder)
@@ -140,7 +142,7 @@ def measured(folder: Path, seeds: int, repeat: int, peer: Path | None) -> dict[s
     found["compile, one value changed"] = quickest(1, [*LETHE, "compile", "scale.yaml"], folder)
     if peer and cells <= LARGEST_PEER:
         (folder / "Snakefile").write_text(SNAKEFILE.format(seeds=seeds))
-        found["Snakemake -n --quiet"] = quickest(1, [str(peer), "-n", "--cores", "1", "--quiet"], folder)
+        found["Snakemake -n --quiet"] = quickest(repeat, [str(peer), "-n", "--cores", "1", "--quiet"], folder)
     return found
 
 

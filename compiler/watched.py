@@ -35,28 +35,35 @@ class _Watched(Mapping[str, Any]):
 
 
 class Known(Generic[Made]):
-    """A function of values. What it makes may depend on nothing but what it reads of them, and is not None."""
+    """A function of some mappings. What it makes may depend on nothing but what it reads of them, and is not None.
 
-    def __init__(self, make: Callable[[Mapping[str, Any]], Made]) -> None:
-        self._make = make
-        self._made: dict[tuple[str, ...], dict[str, Made]] = {}
+    What reads a value of a name that is among its `own` ones, which no two have alike, is not kept.
+    """
 
-    def of(self, values: Mapping[str, Any]) -> Made:
-        """What the function makes of these values; where it reads them as a whole, each time anew."""
+    def __init__(self, make: Callable[..., Made], own: frozenset[str] = frozenset()) -> None:
+        self._make, self._own = make, own
+        self._made: dict[_Names, dict[str, Made]] = {}
+
+    def of(self, *values: Mapping[str, Any]) -> Made:
+        """What the function makes of these values; where it reads a mapping as a whole, each time anew."""
         for names, known in self._made.items():
             found = known.get(_said(values, names))
             if found is not None:
                 return found
-        read: dict[str, None] = {}
+        read: list[dict[str, None]] = [{} for _ in values]
         try:
-            made = self._make(_Watched(values, read))
+            made = self._make(*map(_Watched, values, read))
         except _Whole:
-            return self._make(values)
-        names = tuple(read)
-        self._made.setdefault(names, {})[_said(values, names)] = made
+            return self._make(*values)
+        names = tuple((place, name) for place, of_one in enumerate(read) for name in of_one)
+        if not self._own.intersection(*read):
+            self._made.setdefault(names, {})[_said(values, names)] = made
         return made
 
 
-def _said(values: Mapping[str, Any], names: tuple[str, ...]) -> str:
+_Names = tuple[tuple[int, str], ...]  # of which mapping, and which of its values
+
+
+def _said(values: tuple[Mapping[str, Any], ...], names: _Names) -> str:
     """The named values, so that equal words are equal values of the same types."""
-    return repr([values.get(name, ...) for name in names])
+    return repr([values[place].get(name, ...) for place, name in names])

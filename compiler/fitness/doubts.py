@@ -25,13 +25,16 @@ def remarks(
         for (_, name), domain in catalog.models.items() if isinstance(domain, Domain)
         for dataset, tokens in domain.longest.items()
     }  # fmt: skip
+    few = set[int]()  # settings that many evaluations have, which ask for as many answers as they may
     for job in jobs:
         if job.id in models and models[job.id].thinks:
             yield from _short_thoughts(job)
         if job.kind == "train":
             yield from _long_rows(longest, job)
-        elif job.kind in ("generate", "evaluate"):
-            yield from _many_answers_of(job)
+        elif job.kind in ("generate", "evaluate") and id(job.settings) not in few:
+            found = list(_many_answers_of(job))
+            yield from found
+            few |= set() if found else {id(job.settings)}
     for name in suites:
         suite = catalog.models["suites", name]
         if isinstance(suite, Suite):

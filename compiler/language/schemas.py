@@ -91,6 +91,10 @@ def _type(said: Any, schema: Mapping[str, Any]) -> Check:
     return lambda value: any(is_one(value) for is_one in kinds)
 
 
+def _matches(pattern: re.Pattern[str]) -> Check:
+    return lambda value: not isinstance(value, str) or pattern.search(value) is not None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -118,7 +122,7 @@ _SIMPLE: Mapping[str, Callable[[Any, Mapping[str, Any]], Check | None]] = {
     "items": _items,
     "minItems": lambda said, schema: lambda value: not isinstance(value, list) or len(value) >= said,
     "uniqueItems": lambda said, schema: lambda value: not said or not isinstance(value, list) or _are_unlike(value),
-    "pattern": lambda said, schema: lambda value: not isinstance(value, str) or re.search(said, value) is not None,
+    "pattern": lambda said, schema: _matches(re.compile(said)),
     "minLength": lambda said, schema: lambda value: not isinstance(value, str) or len(value) >= said,
     "minimum": lambda said, schema: lambda value: not _is_number(value) or value >= said,
     "maximum": lambda said, schema: lambda value: not _is_number(value) or value <= said,

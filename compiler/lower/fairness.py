@@ -7,7 +7,7 @@ the axis along which they are compared, and is not in `accept`, is a warning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from compiler.diagnostics import Diagnostic, nearest
@@ -125,34 +125,36 @@ def _differ(one: Any, other: Any, within: float) -> bool:
 def unfair(study: Study, tree: Tree, facts: Sequence[Facts]) -> Iterator[str]:
     """What compared cells differ in beyond the axis along which they are compared, once for each axis."""
     accepted = {(accept.differ, accept.across) for accept in study.accept}
-    facts = _with_seed_sets(facts)
-    several = [one for one in COMPARED if len({getattr(fact, one) for fact in facts}) > 1]
+    compared = {name: {one.cell: getattr(one, name) for one in facts} for name in COMPARED} | {"seed": _seed_sets(facts)}
+    several = [name for name, values in compared.items() if len(set(values.values())) > 1]
     for axis in facts[0].axes if facts else ():
-        asked = [one for one in several if (one, axis) not in accepted and axis.split(".")[-1] != one]
+        asked = [name for name in several if (name, axis) not in accepted and axis.split(".")[-1] != name]
         groups = _groups(facts, [axis]) if asked else []
         for differ in asked:
-            found = next((pair for group in groups for pair in _pairs(group, differ)), None)
+            values = compared[differ]
+            found = next((pair for group in groups for pair in _pairs(group, values)), None)
             if found:
-                one, other = found
-                told = f"{_told(getattr(one, differ))} in {one.cell}, {_told(getattr(other, differ))} in {other.cell}"
+                told = ", ".join(f"{_told(values[cell])} in {cell}" for cell in found)
                 yield f"cells that differ in {axis} differ in {differ}, too: {told}; mend it, or name it under 'accept'"
 
 
-def _with_seed_sets(facts: Sequence[Facts]) -> list[Facts]:
-    """Every cell with the seeds of all cells that differ from it in seeds only: three seeds are not compared with one."""
+def _seed_sets(facts: Sequence[Facts]) -> dict[str, str]:
+    """Of every cell the seeds of all cells that differ from it in seeds only: three seeds are not compared with one."""
     axes = {axis for one in facts for axis in one.axes}
     told: dict[str, str] = {}
     for group in _grouped(facts, [axis for axis in axes if axis.split(".")[-1] == "seed"]):
         seeds = {seed for one in group for seed in one.seed.split(", ")}
         told |= dict.fromkeys((one.cell for one in group), ", ".join(sorted(seeds)))
-    return [one if one.seed == told[one.cell] else replace(one, seed=told[one.cell]) for one in facts]
+    return told
 
 
-def _pairs(group: Sequence[Facts], differ: str) -> Iterator[tuple[Facts, Facts]]:
+def _pairs(group: Sequence[Facts], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The cells of a group of which a value is known that differs from the first one's."""
+    first = group[0].cell
     for other in group[1:]:
-        values = getattr(group[0], differ), getattr(other, differ)
-        if None not in values and values[0] != values[1]:
-            yield group[0], other
+        both = values[first], values[other.cell]
+        if None not in both and both[0] != both[1]:
+            yield first, other.cell
 
 
 def _groups(facts: Sequence[Facts], across: Sequence[str]) -> list[list[Facts]]:

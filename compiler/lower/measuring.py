@@ -83,24 +83,31 @@ def _measured_domains(context: Context, cell: Cell, source: str | None) -> list[
 
 def measure(context: Context, chain: Chain) -> PlannedCell:
     """Every evaluation of one cell: of its start, of its last checkpoint, and along the way."""
-    cell, own = chain.cell, columns(context, chain.cell, context.study.evaluate.suites)
-    last = readable(context, chain.trainings[-1], None)
-    first = begun(chain)
-    before = _baselines(context, own, first, cell.scale) if context.study.evaluate.baselines else {}
-    after = {column.name: evaluate(context, column, last, cell.id, cell.labels, cell.scale, first).id for column in own}
+    cell, last = chain.cell, readable(context, chain.trainings[-1], None)
+    asked = context.once(("asked", cell.domain, cell.start, cell.scale), lambda: _asked(context, chain))
+    own, scale = asked.columns, cell.scale
+    after = {column.name: evaluate(context, column, last, cell.id, cell.labels, scale, asked.first).id for column in own}
     points = tuple(_points(context, chain, own))
-    trained = tuple(trained_domains(context, cell.domain))
-    moved = diverge(context, chain, last, cell.id, trained)
-    return PlannedCell(cell.id, cell.labels, last.id, before, after, trained, points, divergence=moved)
+    moved = diverge(context, chain, last, cell.id, asked.trained)
+    return PlannedCell(cell.id, cell.labels, last.id, asked.before, after, asked.trained, points, divergence=moved)
 
 
-def _baselines(context: Context, own: Sequence[Column], first: Begun, scale: str) -> dict[str, str]:
-    """The evaluations of what a cell begins from."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is measured of all cells of a domain that begin from one start, which is measured itself, and what they learn."""
 
-    def made() -> dict[str, str]:
-        return {column.name: evaluate(context, column, first.model, first.name, None, scale).id for column in own}
+    columns: Sequence[Column]
+    first: Begun
+    before: Mapping[str, str]
+    trained: tuple[str, ...]
 
-    return context.once(("before", *map(id, own), id(first.model), first.name, scale), made)  # columns and jobs stay
+
+def _asked(context: Context, chain: Chain) -> _Asked:
+    cell, evaluated, first = chain.cell, context.study.evaluate, begun(chain)
+    own = columns(context, cell, evaluated.suites)
+    compared = own if evaluated.baselines else []
+    before = {column.name: evaluate(context, column, first.model, first.name, None, cell.scale).id for column in compared}
+    return _Asked(own, first, before, tuple(trained_domains(context, cell.domain)))
 
 
 def _points(context: Context, chain: Chain, own: Sequence[Column]) -> Iterator[PlannedPoint]:
@@ -169,8 +176,10 @@ def _log_spaced(steps: Sequence[int], many: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What the evaluations of a column share: the rows that they measure on, their settings, and what they are given."""
+    """What the evaluations of a column share: the part that measures, the rows that it measures on, its settings, and what it
+    is given."""
 
+    what: str
     rows: Mapping[str, Job]
     settings: Tree
     execution: Tree
@@ -190,7 +199,7 @@ def evaluate(
     sheet = context.once(("sheet", suite, column.own, *whence), lambda: _sheet(context, column, *whence))
     return context.workshop.make(
         Request(
-            id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=found.what,
+            id=f"evaluate/{name}.{column.name}", kind="evaluate", backend=found.backend, what=sheet.what,
             settings=sheet.settings, execution=sheet.execution, resources=found.resources,
             inputs={"model": model, **sheet.rows, **reference, **start_scores}, cell=cell, whose=f"suite {suite}",
             asked=column.asked, given=sheet.given,
@@ -203,7 +212,7 @@ def _sheet(context: Context, column: Column, whence: str, since: str) -> Sheet:
     settings, execution = (context.below("suites", column.suite, (group,)) for group in ("settings", "execution"))
     tasks = [_task(context, domain) for domain in domains]
     given = {"suite": column.name, "tasks": tasks, "reference": whence, "start": since}
-    return Sheet(measured, settings, execution, given)
+    return Sheet(column.found.what, measured, settings, execution, given)
 
 
 def _measured_rows(context: Context, column: Column) -> tuple[dict[str, Job], list[str]]:

@@ -49,7 +49,7 @@ class Chain:
 def train(context: Context, cell: Cell, seen: tuple[tuple[str, str], ...] = ()) -> Chain:
     """Every training of a cell."""
     recipe = recipe_of(context, cell)
-    _check_overrides(context, cell, recipe)
+    context.once(("overrides", cell.method, *map(id, cell.overrides)), lambda: _check_overrides(context, cell, recipe))
     begun = start(context, cell.start, cell.scale, seen=seen)
     done: list[Training] = []
     for number, step in enumerate(recipe, 1):
@@ -100,7 +100,7 @@ def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, d
     models = Models(begun, model, done[-1].data.traces if done and step.round else {})
     key = ("lesson", cell.method, *step.path, step.round, step.source.name, cell.start, cell.scale)
     asked = context.once(key, lambda: lesson(context, cell, step, partial(_place, context, cell, step)))
-    return one_training(context, cell, asked, name, models, _settings(context, cell, step, asked.part), cell.labels)
+    return one_training(context, cell, asked, name, models, _settings(context, cell, asked), cell.labels)
 
 
 def _place(context: Context, cell: Cell, step: Step, field: str) -> Position:
@@ -110,7 +110,8 @@ def _place(context: Context, cell: Cell, step: Step, field: str) -> Position:
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What trainings of a step have in common that begin from one start: the algorithm and its part of a backend, how it is
-    run, what it is given, what it costs with so many settings, and where the stage says so."""
+    run, what it is given, what it costs with so many settings, and where the stage says so. `layer` is the source, if a domain
+    in it sets something of the algorithm."""
 
     step: Step
     algorithm: Algorithm
@@ -118,6 +119,7 @@ class Lesson:
     execution: Tree
     given: Mapping[str, Any]
     cost: Known[Cost]
+    layer: str
     at: Position
     data_at: Position
     teacher_at: Position
@@ -131,12 +133,13 @@ def lesson(context: Context, cell: Cell, step: Step, place: Callable[[str], Posi
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
     if is_own(algorithm.backend):
         context.warn_unless_known("algorithms", what, "algorithm")
+    of_domain = any(context.below("domains", name, ("algorithms", stage.algorithm)).data for name in _domains(step.source))
     pace = paced(stage.algorithm, algorithm, cell.scale, context.workshop.cluster.resources.get(algorithm.resources))
     return Lesson(
         step=step, algorithm=algorithm, part=part, execution=context.below("algorithms", stage.algorithm, ("execution",)),
         given={**grader(context, step.source), "prompt": context.prompt(cell), **_given_teacher(stage)},
         cost=Known(partial(planned, pace, part, examples(context, step, data_at))),
-        at=at, data_at=data_at, teacher_at=place("teacher"),
+        layer=step.source.name if of_domain else "", at=at, data_at=data_at, teacher_at=place("teacher"),
     )  # fmt: skip
 
 
@@ -241,13 +244,12 @@ def readable(context: Context, trained: Training, step: int | None) -> Job:
 # --- settings ------------------------------------------------------------------------------------------------------
 
 
-def _settings(context: Context, cell: Cell, step: Step, part: Part) -> Tree:
+def _settings(context: Context, cell: Cell, asked: Lesson) -> Tree:
     """The settings of a step of a cell; for all cells whose layers are the same the very same."""
-    of_domain = any(context.below("domains", name, ("algorithms", step.stage.algorithm)).data for name in _domains(step.source))
-    where = step.source.name if of_domain else ""
-    key = (cell.method, *step.path, where, cell.adapter, *map(id, cell.overrides))  # objects that live as long as their cell
+    overrides = map(id, cell.overrides)  # objects that live as long as their cell
+    key = (cell.method, *asked.step.path, asked.layer, cell.adapter, *overrides)
     if key not in context.settings:
-        context.settings[key] = _layered(context, cell, step, part)
+        context.settings[key] = _layered(context, cell, asked.step, asked.part)
         context.kept.append(cell)
     return context.settings[key]
 

@@ -24,7 +24,7 @@ from compiler.lower.alike import Family, key_of, mould, numbers, shown, with_pla
 from compiler.lower.amend import Amendment, amended
 from compiler.lower.cost import Cost, job_cost
 from compiler.lower.sources import GIVEN, Sources
-from compiler.plan.fingerprint import Begun, decisive
+from compiler.plan.fingerprint import Fingerprints, decisive
 from compiler.plan.plan import Edge, Job
 from compiler.plan.provenance import provenance
 from compiler.text import canonical_json
@@ -64,13 +64,13 @@ class Request(NamedTuple):
 class Examined:
     """Settings and execution that are right, and their config as the fingerprint sees it (`Part.decisive_config`).
 
-    `begun` begins the fingerprints of jobs with that config.
+    `fingerprints` are those of jobs with that config.
     """
 
     settings: Mapping[str, Any]
     execution: Mapping[str, Any]
     config: Any
-    begun: Begun
+    fingerprints: Fingerprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Workshop:
             text = decisive(config, said if own else None)
             config = settings.data if own else config  # a large one is there once
             shared = self._shared(execution, how)
-            found = self._examined[key] = Examined(settings.data, shared, config, self._begun(request, text))
+            found = self._examined[key] = Examined(settings.data, shared, config, self._fingerprints(request, text))
         return found
 
     def _filled(
@@ -220,8 +220,8 @@ class Workshop:
         if wrong:
             return None
         values, mould = family.numbers_of(settings.data), family.mould
-        begun = self._begun(request, mould.decisive_of(shown(values)))
-        return Examined(settings.data, self._shared(execution, how), mould.config_of(values), begun)
+        made = self._fingerprints(request, mould.decisive_of(shown(values)))
+        return Examined(settings.data, self._shared(execution, how), mould.config_of(values), made)
 
     def _shared(self, execution: Tree, how: str) -> Mapping[str, Any]:
         """How a job is run; what is equal is one object."""
@@ -301,15 +301,15 @@ class Workshop:
             output, self._code(request), examined.settings, prepared.provenance, examined.config, examined.execution,
             resources.values,
             request.environment or part.environment, self._cost(request, examined.settings, resources),
-            examined.begun.with_inputs(inputs, output),
+            examined.fingerprints.of(inputs, output),
         )  # fmt: skip
 
     def _code(self, request: Request) -> int:
         """The version of the runtime's code for a kind of job."""
         return int(self.manifest["kinds"].get(request.kind, {}).get("version", 0))
 
-    def _begun(self, request: Request, config: str) -> Begun:
-        return Begun(request.kind, request.backend, request.what, self._code(request), config)
+    def _fingerprints(self, request: Request, config: str) -> Fingerprints:
+        return Fingerprints(request.kind, request.backend, request.what, self._code(request), config)
 
     def _cost(self, request: Request, settings: Mapping[str, Any], resources: ResourceClass) -> Mapping[str, Any]:
         """What is known of a job's cost before all jobs are; equal ones are one object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from compiler.backends.complete import Laid, told
 from compiler.lower.alike import HOLE, Family, with_holes
 from compiler.plan.plan import Job
 from compiler.text import yaml_flow
+from compiler.watched import Known
 
+OWN = frozenset({"id", "name"})  # what no other job has
 Said = Callable[[tuple[str, ...]], str]
 
 
@@ -54,59 +56,20 @@ def _holed(text: str, names: Iterable[str]) -> str:
     return text
 
 
-class _Whole(Exception):
-    """Something read values in another way than one by one."""
-
-
-class _Watched(Mapping[str, Any]):
-    """Values that note in `read` the names of those that are read, and refuse to be read as a whole."""
-
-    def __init__(self, values: Mapping[str, Any], read: set[str]) -> None:
-        self._values, self._read = values, read
-
-    def __getitem__(self, name: str) -> Any:
-        self._read.add(name)
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        raise _Whole
-
-    def __len__(self) -> int:
-        raise _Whole
-
-    def __str__(self) -> str:
-        raise _Whole
-
-    __repr__ = __str__
-
-
 class Launches:
     """The lines that start each job. They depend on what their template reads: jobs that have the same of that share them."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Hashable, ...], dict[tuple[str, ...], dict[str, str]]] = {}
+        self._known: dict[tuple[str, str, int], Known[str]] = {}
 
     def text(self, part: Part, job: Job) -> str:
         """The lines of a job."""
-        known = self._known.setdefault((part.backend, part.what, id(job.execution)), {})
-        for names, texts in known.items():
-            found = texts.get(_values(job, names))
-            if found is not None:
-                return found
-        settings, own = set[str](), set[str]()
-        try:
-            text = part.render_launch(_Watched(job.settings, settings), job.execution, _Watched(_shown(job), own))
-        except _Whole:
-            return part.render_launch(job.settings, job.execution, _shown(job))
-        names = (*sorted(f"settings.{name}" for name in settings), *sorted(f"job.{name}" for name in own))
-        if not own & {"id", "name"}:  # which no other job has
-            known.setdefault(names, {})[_values(job, names)] = text
-        return text
-
-
-def _values(job: Job, names: tuple[str, ...]) -> str:
-    """The named values of a job, so that equal words are equal values of the same types."""
-    return repr([getattr(job, name[4:], ...) if name.startswith("job.") else job.settings.get(name[9:], ...) for name in names])
+        key = (part.backend, part.what, id(job.execution))
+        known = self._known.get(key)
+        if known is None:
+            execution = job.execution
+            known = self._known[key] = Known(lambda settings, shown: part.render_launch(settings, execution, shown), OWN)
+        return known.of(job.settings, _shown(job))
 
 
 def _shown(job: Job) -> dict[str, Any]:

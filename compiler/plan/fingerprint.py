@@ -19,11 +19,11 @@ def fingerprint(kind: str, backend: str, what: str, code: int, config: str, inpu
 
     `config` is `decisive(config)`; `inputs` maps names to fingerprints.
     """
-    return Begun(kind, backend, what, code, config).with_inputs(inputs, output)
+    return Fingerprints(kind, backend, what, code, config).of(inputs, output)
 
 
-class Begun:
-    """Fingerprints of jobs that have one config: what they begin with is hashed once.
+class Fingerprints:
+    """Those of jobs that have one config: what they begin with is hashed once.
 
     The whole text is what canonical_json would make of it, for the names are sorted.
     """
@@ -32,7 +32,7 @@ class Begun:
         self._hash = hashlib.sha256(f'{{"backend":{quoted(backend)},"code":{code},"config":{config},"inputs":{{'.encode())
         self._kind, self._what = quoted(kind), quoted(what)
 
-    def with_inputs(self, inputs: Mapping[str, str], output: str) -> str:
+    def of(self, inputs: Mapping[str, str], output: str) -> str:
         """The fingerprint of the job with these inputs, and what it makes."""
         read = ",".join([f'{quoted(name)}:"{found}"' for name, found in sorted(inputs.items())])
         whole = self._hash.copy()
