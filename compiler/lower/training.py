@@ -11,7 +11,7 @@ from compiler.cells.cell import Cell
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.language.definitions import Adapter, Algorithm, Method, Point, Stage, Trained
 from compiler.language.source import Tree, merged
-from compiler.lower.context import READABLE, Context
+from compiler.lower.context import READABLE, RECORDED, Context
 from compiler.lower.cost import Cost, paced, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
 from compiler.lower.recipes import Source, Step, sources, steps
@@ -118,6 +118,7 @@ def one_training(
     part = context.workshop.part(algorithm.backend, what, context.catalog.at("algorithms", stage.algorithm, ("backend",)))
     if context.once(("own", algorithm.backend), lambda: is_own(algorithm.backend)):
         context.warn_unless_known("algorithms", what, "algorithm")
+    _check_begins(context, cell, step, models, part, at)
     data = dataset(context, cell, step, models, part, data_at)
     settings = layered(part)
     taught = _teacher(context, step, part, settings, place("teacher"))
@@ -138,6 +139,16 @@ def one_training(
         )
     )  # fmt: skip
     return Training(step, name, model, data, job, context.workshop.costs.get(job.id, Cost()), at)
+
+
+def _check_begins(context: Context, cell: Cell, step: Step, models: Models, part: Part, asked: Position) -> None:
+    """An algorithm that begins from one type of checkpoint alone must be given it; a study can mend what its start is."""
+    model = models.previous
+    if part.begins is None or model.output == part.begins.type:
+        return
+    at = context.axis_value("start", cell.start) if step.path and model is models.start else asked
+    message = f"algorithm '{step.stage.algorithm}' begins from a {part.begins.type}; '{model.id}' makes a {model.output}"
+    raise spec_error(at, message, part.begins.otherwise)
 
 
 def _teacher(context: Context, step: Step, part: Part, settings: Tree, at: Position) -> dict[str, Job]:
@@ -202,12 +213,12 @@ def at_step(context: Context, point: Point, trained: Training, asked: Position) 
 def readable(context: Context, trained: Training, step: int | None) -> Job:
     """A checkpoint that every consumer reads: merged from shards, merged from an adapter, or picked from a run."""
     made = trained.job
-    if made.output == READABLE and step is None:
+    if made.output in (READABLE, RECORDED) and step is None:
         return made
     if step is not None:
         context.workshop.keep(made, step, trained.asked)
-    kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter"), READABLE: ("pick", "run")}
-    kind, name = kinds[made.output]
+    kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter")}
+    kind, name = kinds.get(made.output, ("pick", "run"))
     inputs = {"start": trained.start} if kind == "merge" else {}
     return context.workshop.make(
         Request(
