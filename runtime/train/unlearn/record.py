@@ -90,7 +90,8 @@ class Recorder(TrainerCallback):
         self.before = {}
         file = _file(self.folder, state.global_step)
         part = file.with_name(f".{file.name}.part")
-        save_file(change, part, {"lr": json.dumps(self.lr), "rows": json.dumps(list(self.batch(state.global_step)))})
+        said = {"lr": self.lr, "rows": list(self.batch(state.global_step))}
+        save_file(change, part, {"update": json.dumps(said)})  # one key: several would stand in any order
         part.replace(file)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -106,8 +107,8 @@ def _read_update(folder: Path, step: int) -> Update:
     if not file.is_file():
         raise JobError(f"{file} is missing, the update of step {step}; delete {folder.parent} and train again")
     with safe_open(file, framework="pt") as held:
-        said = held.metadata()
-    return Update(step, float(json.loads(said["lr"])), tuple(json.loads(said["rows"])))
+        said = json.loads(held.metadata()["update"])
+    return Update(step, said["lr"], tuple(said["rows"]))
 
 
 def _file(folder: Path, step: int) -> Path:
