@@ -73,11 +73,11 @@ class Begins(Strict):
 class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
-    `reads` is the type of dataset that an algorithm trains on, `begins` the type of checkpoint that it begins from where not any
-    will do, `adapter_outputs` what it makes when it trains an adapter only, and `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once. `needs` are
-    packages, with their versions, that its environment must have, `part_needs` those that only some parts need there, and
-    `capabilities` what its parts must be able to do there. `decisive` are the execution values that are part of the fingerprint
-    all the same.
+    `reads` is the type of dataset that an algorithm trains on, `begins` the type of checkpoint that it begins from where not
+    any will do, `adapter_outputs` what it makes when it trains an adapter only, and `steps_an_epoch` an expression over `rows`
+    and `settings` for how many steps it takes to see every row once. `needs` are packages, with their versions, that its
+    environment must have, `part_needs` those that only some parts need there, and `capabilities` what its parts must be able to
+    do there. `decisive` are the execution values that are part of the fingerprint all the same.
     """
 
     about: str

@@ -2,8 +2,8 @@
 
 Inputs: `start` (checkpoint.hf), `data` (the dataset that the algorithm wants), and for distillation `teacher` (checkpoint.hf).
 With an adapter it makes a `checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to
-be kept into `steps/N/`. `recorded_sgd` leaves a record of its updates (`train/unlearn/record.py`), by which `lmcleaner` corrects the
-weights that it ended with; nothing is trained there.
+be kept into `steps/N/`. `recorded_sgd` leaves a record of its updates (`train/unlearn/record.py`), by which `lmcleaner`
+corrects the weights that it ended with; nothing is trained there.
 """
 
 from __future__ import annotations

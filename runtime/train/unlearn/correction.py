@@ -5,11 +5,11 @@ delta_t = theta_t - theta'_t. A step that loses rows adds to it, and every step 
 
     delta_{t+1} = (I - eta_t (H_t + damping I)) delta_t + r_t
 
-H_t is the Hessian at theta_t of the loss of the rows that the step keeps. At batch level a step with a row to forget is skipped
-whole: r_t = u_t, and nothing is carried through it, since the other training makes no such step. At sample level it loses those
-rows alone: r_t = -(eta_t/|S|) sum of their gradients. What is left in the end is theta_T - delta_T. Where losses are quadratic this
-is exact, however many steps are edited. With a window of K, what a step removed is carried through the K steps after it, and stays
-as it then is; without one all that is carried is one vector, and each step costs one product.
+H_t is the Hessian at theta_t of the loss of the rows that the step keeps. At batch level a step with a row to forget is
+skipped whole: r_t = u_t, and delta goes through it as it is, since the other training makes no such step. At sample level it
+loses those rows alone: r_t = -(eta_t/|S|) sum of their gradients. What is left in the end is theta_T - delta_T, which is exact
+where losses are quadratic, however many steps are edited. With a window of K, what a step removed is carried through the K
+steps after it, and stays as it then is; without one all that is carried is one vector, and each step costs one product.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class Losses(Protocol):
     def gradient(self, rows: Sequence[int], of: int) -> torch.Tensor:
         """(1/of) sum of the gradients of these rows' losses."""
 
-    def times(
-        self, hessian: str, rows: Sequence[int], of: int, vectors: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
+    def times(self, hessian: str, rows: Sequence[int], of: int, vectors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """H v for each vector, H being the Hessian of (1/of) sum of these rows' losses, or what stands for it."""
 
 
@@ -129,7 +127,7 @@ class Correction:
         return sum((strand.delta for strand in self.strands), start=self.settled.clone())
 
     def _carry(self, update: Update, kept: Sequence[int]) -> dict[str, float]:
-        """Carry all strands through a step that keeps these rows; how much longer, or shorter, the one that grew most became."""
+        """Carry all strands through a step that keeps these rows; by what factor the one that grew most did."""
         grown: list[float] = []
         if kept:
             vectors = [strand.delta for strand in self.strands]

@@ -1,8 +1,8 @@
 """Gradients and Hessian-vector products of a recorded training's losses, at whatever weights the model now has.
 
 All parameters are one flat vector of float32, in the model's order: the weights themselves are views of it, so that moving the
-vector moves the model. The loss of a step S is (1/|S|) sum over its rows of l_i, l_i being the mean negative log-likelihood of the
-row's labels. Of only some of its rows the sum is shorter, and |S| stays.
+vector moves the model. The loss of a step S is (1/|S|) sum over its rows of l_i, l_i being the mean negative log-likelihood of
+the row's labels. Of only some of its rows the sum is shorter, and |S| stays.
 """
 
 from __future__ import annotations
@@ -69,13 +69,11 @@ class Curvature:
             gradient = _joined(first)
             for number, vector in enumerate(vectors):
                 along, more = torch.dot(gradient, vector), number + 1 < len(vectors)
-                found[number] += _joined(
-                    torch.autograd.grad(along, self.parameters, retain_graph=more, materialize_grads=True)
-                )
+                found[number] += _joined(torch.autograd.grad(along, self.parameters, retain_graph=more, materialize_grads=True))
         return found
 
     def _losses(self, rows: Sequence[int], of: int) -> Iterator[torch.Tensor]:
-        """The loss of each micro-batch, with a graph that can be gone through twice: fused attention has no second derivative."""
+        """The loss of each micro-batch. Attention is computed in plain steps: the fused one has no second derivative."""
         for part in in_batches([self.rows[row] for row in rows], self.at_once, self.pad):
             held = {name: values.to(self.weights.device) for name, values in part.items()}
             with sdpa_kernel(SDPBackend.MATH):

@@ -39,7 +39,8 @@ class Cleaning:
         numbers = _found(forget, record.rows, file)
         self.tokenizer = load_tokenizer(start)
         self.rows = forget
-        self.model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).to(pick_device()).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        self.model = model.to(pick_device()).eval()
         sequences = [answer_tokens(row["prompt"], str(answer_of(row)), self.tokenizer) for row in record.rows]
         at_once = self.config["execution"]["micro_batch_size"]
         curvature = Curvature(self.model, sequences, pad_token(self.tokenizer), at_once)

@@ -28,8 +28,10 @@ def drawn(size: int, noise: Mapping[str, Any], seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     along, across = scales(noise)
     if noise["directions"] is None:
-        return along * torch.randn(size, generator=generator)
+        whole: torch.Tensor = along * torch.randn(size, generator=generator)
+        return whole
     basis, _ = torch.linalg.qr(torch.randn(size, noise["directions"]["rank"], generator=generator))
     everywhere = torch.randn(size, generator=generator)
     inside = basis @ (basis.T @ everywhere)
-    return along * inside + across * (everywhere - inside)
+    found: torch.Tensor = along * inside + across * (everywhere - inside)
+    return found

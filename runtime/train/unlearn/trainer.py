@@ -26,8 +26,8 @@ from runtime.train.unlearn.data import Wanted, read_sets
 from runtime.train.unlearn.dual import Dual, DualKeeper, dual_of
 from runtime.train.unlearn.objectives import OBJECTIVES, Inputs, Passes, asked_of_start, precomputes, retain_loss, retains
 from runtime.train.unlearn.pairing import Draws, Pairs, Sets, Visits
-from runtime.train.unlearn.reference import Start, known_sums, start_of
 from runtime.train.unlearn.record import Recorder
+from runtime.train.unlearn.reference import Start, known_sums, start_of
 from runtime.train.unlearn.sequences import pad_token, padded
 from runtime.train.unlearn.settings import RECORDED, Settings, Unlearning
 

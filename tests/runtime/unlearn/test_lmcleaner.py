@@ -57,9 +57,7 @@ def recording(folder: Path, start: Path, out: str, execution: Values | None = No
     return job({**RECORDED, **changes, "execution": {**TRAINED, **(execution or {})}}, folder, start, LEARNED, out)
 
 
-def cleaning(
-    folder: Path, start: Path, out: str, execution: Values | None = None, forget: Rows = GONE, **changes: Any
-) -> Job:
+def cleaning(folder: Path, start: Path, out: str, execution: Values | None = None, forget: Rows = GONE, **changes: Any) -> Job:
     run = {"devices": 1, "micro_batch_size": 3, "save_steps": None, **(execution or {})}
     return job({**CLEANED, **changes, "execution": run}, folder, start, forget, out)
 
@@ -168,9 +166,7 @@ def test_an_update_is_the_same_however_it_is_cut(start: Path, recorded: Path, tm
         ({"weight_decay": 0.1}, "there is no 'weight_decay'"),
     ],
 )
-def test_what_no_correction_could_compute_again_is_refused(
-    change: Values, message: str, start: Path, tmp_path: Path
-) -> None:
+def test_what_no_correction_could_compute_again_is_refused(change: Values, message: str, start: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=message):
         train.run(recording(tmp_path, start, "out", **change))
 

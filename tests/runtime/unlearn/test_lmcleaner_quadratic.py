@@ -127,7 +127,7 @@ def test_what_a_window_ends_is_kept_as_it_then_is(record: tuple[Record, torch.Te
         delta = record[0].change(step)["weights"]
         for later in range(step + 1, min(step + 1 + window, len(BATCHES))):
             if forget[0] not in BATCHES[later]:
-                delta = delta - RATES[later] * sum((SQUARES[row] @ delta for row in BATCHES[later])) / BATCH
+                delta = delta - RATES[later] * sum(SQUARES[row] @ delta for row in BATCHES[later]) / BATCH
         expected += delta
     found, _ = corrected(record, tmp_path, forget, window=window)
     assert torch.allclose(record[1] - found, expected, atol=1e-6)
