@@ -86,13 +86,32 @@ def test_a_start_without_a_record_is_named_where_the_study_says_it(tmp_path: Pat
     assert said.position.file.endswith("changed.yaml")
 
 
+def staged(first: dict[str, Any], **second: Any) -> dict[str, Any]:
+    """The study with a method of two stages, the second of which is the correction."""
+    stages = [first, {"algorithm": "lmcleaner", "dataset": "forget_retain", **second}]
+    axes = {"method": ["staged"], "domain": ["authors_forget10"], "start": ["recorded"], "scale": ["tiny"]}
+    defined = parse_config((SPECS / f"{NAME}.yaml").read_text())["define"]
+    return {"axes": axes, "define": {**defined, "methods": {"staged": {"about": "Two stages", "stages": stages}}}}
+
+
 def test_nothing_may_be_trained_in_between(tmp_path: Path) -> None:
-    stages = [{"algorithm": "grad_diff", "dataset": "forget_retain"}, {"algorithm": "lmcleaner", "dataset": "forget_retain"}]
-    axes = {"method": ["late"], "domain": ["authors_forget10"], "start": ["recorded"], "scale": ["tiny"]}
-    domain = parse_config((SPECS / f"{NAME}.yaml").read_text())["define"]
-    late = {**domain, "methods": {"late": {"about": "Too late", "stages": stages}}}
-    said = wrong(tmp_path, {"axes": axes, "define": late})
-    assert ["begins from a checkpoint.recorded" in one.message and "grad_diff" in one.message for one in said] == [True]
+    (said,) = wrong(tmp_path, staged({"algorithm": "grad_diff", "dataset": "forget_retain"}))
+    assert (
+        "begins from a checkpoint.recorded; 'train/staged_" in said.message
+        and "1_grad_diff' makes a checkpoint.hf" in said.message
+    )
+
+
+def test_a_stage_before_may_leave_the_record_but_a_step_along_its_way_has_none(tmp_path: Path) -> None:
+    recorded = {"algorithm": "recorded_sgd", "dataset": "truth"}
+    (said,) = wrong(tmp_path, staged(recorded, init_from={"step": 3}))
+    assert (
+        "begins from a checkpoint.recorded; 'pick/staged_" in said.message and ".step3' makes a checkpoint.hf" in said.message
+    )
+    (tmp_path / "whole").mkdir()
+    made = {job.id: job for job in compile_study(written(tmp_path / "whole", staged(recorded))).plan.jobs}
+    last = next(job for job in made.values() if job.what == "lmcleaner")
+    assert made[source(last, "start")].what == "recorded_sgd"
 
 
 CLEANED: dict[str, Any] = {

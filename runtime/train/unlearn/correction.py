@@ -84,12 +84,12 @@ class Correction:
 
     def __post_init__(self) -> None:
         self.settled = torch.zeros_like(self.losses.weights)
+        steps = len(self.record.updates)
         edited = [update.step for update in self.record.updates if self.forget.intersection(update.rows)]
         if not edited:
-            raise JobError("no update of the record saw any of the rows to forget: there is nothing to correct")
-        self.first, steps = edited[0], len(self.record.updates)
-        self.last = steps if self.way.window is None else min(steps, edited[-1] + 1 + self.way.window)
-        self.step = self.first
+            print("no update saw any of the rows to forget: the weights are right as they are", flush=True)
+        self.step = self.first = edited[0] if edited else steps
+        self.last = steps if self.way.window is None or not edited else min(steps, edited[-1] + 1 + self.way.window)
 
     def begin(self) -> None:
         """Bring the weights from where the training ended back to the first step that is edited."""
@@ -199,7 +199,7 @@ def summary(correction: Correction) -> Mapping[str, Any]:
         "collateral": sum(said["collateral"] for said in edited),
         "products": correction.losses.products,
         "gradients": correction.losses.gradients,
-        "correction_norm": course[-1]["norm"],
+        "correction_norm": course[-1]["norm"] if course else 0.0,
         "contraction_largest": float(grown.max()) if len(grown) else None,
         "contraction_mean": float(grown.log().mean().exp()) if len(grown) else None,
     }

@@ -158,10 +158,13 @@ def test_it_goes_on_from_where_it_was_stopped_to_the_same_bits(record: tuple[Rec
         assert [said["step"] for said in again.course] == list(range(again.first, again.last))
 
 
-def test_rows_that_no_update_saw_are_nothing_to_correct(record: tuple[Record, torch.Tensor]) -> None:
-    way = Way(None, "exact", 0.0, "batch", True)
-    with pytest.raises(JobError, match="no update of the record saw any of the rows to forget"):
-        Correction(Quadratic(record[1]), record[0], frozenset({ROWS + 1}), way)
+@pytest.mark.parametrize("window", [None, 2])
+def test_without_rows_that_no_update_saw_the_training_is_the_same(
+    window: int | None, record: tuple[Record, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, correction = corrected(record, tmp_path, {ROWS + 1}, window=window)
+    assert torch.equal(found, record[1]) and summary(correction)["edited"] == summary(correction)["correction_norm"] == 0
+    assert "no update saw any of the rows to forget" in capsys.readouterr().out
 
 
 def test_a_record_that_lacks_an_update_is_one_message(record: tuple[Record, torch.Tensor], tmp_path: Path) -> None:
