@@ -21,6 +21,8 @@ from runtime.job import Input, Job
 from runtime.jobs import train
 from runtime.lifecycle.bracket import missing_files
 from runtime.models import load_model, load_tokenizer
+from runtime.train.unlearn.curvature import HESSIANS
+from runtime.train.unlearn.lmcleaner import LEVELS
 from runtime.train.unlearn.record import Record, read_record
 from runtime.train.unlearn.sequences import answer_tokens
 from tests.runtime.test_resume import DOOMED
@@ -177,6 +179,22 @@ def test_a_model_that_drops_units_is_refused(tmp_path: Path) -> None:
     (start / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.1}))
     with pytest.raises(JobError, match=r"drops units at random \(attention_dropout: 0\.1\)"):
         train.run(recording(tmp_path, start, "out"))
+
+
+def test_both_configs_are_what_their_schemas_ask_for(start: Path, tmp_path: Path) -> None:
+    """And every choice of a schema is one that is read."""
+    beside = {"backend", "algorithm"}
+    for given, run in ((RECORDED, TRAINED), (CLEANED, {"devices", "micro_batch_size", "save_steps"})):
+        file = Path("templates/backends/native") / f"{given['algorithm']}.schema.json"
+        parts = json.loads(file.read_text(encoding="utf-8"))["properties"]
+        assert set(parts["settings"]["properties"]) == set(parts["settings"]["required"]) == given.keys() - beside
+        assert set(parts["execution"]["required"]) == set(run)
+    assert set(parts["settings"]["properties"]["hessian"]["enum"]) == set(HESSIANS)
+    assert set(parts["settings"]["properties"]["level"]["enum"]) == set(LEVELS)
+    with pytest.raises(JobError, match="hessian: there is no 'GGN'; there are exact, fisher, diag"):
+        train.run(cleaning(tmp_path, start, "out", hessian="GGN"))
+    with pytest.raises(JobError, match="schedule: there is no 'neither'"):
+        train.run(recording(tmp_path, start, "neither", schedule="neither"))
 
 
 # ---- the correction ----------------------------------------------------------------------------------------------------
