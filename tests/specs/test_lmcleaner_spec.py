@@ -12,6 +12,8 @@ from compiler.backends import Part, part
 from compiler.cli import main
 from compiler.configs import parse_config
 from compiler.diagnostics import Diagnostic, SpecError
+from compiler.fitness.demand import need
+from compiler.fitness.models import Model
 from compiler.pipeline import compile_study
 from runtime.lifecycle import bracket
 from runtime.store import markers
@@ -73,6 +75,15 @@ def test_a_record_takes_the_room_of_a_checkpoint_for_each_update() -> None:
     job = jobs(NAME)["train/recorded_tiny"]
     one = jobs(NAME)[f"train/{cells(NAME)[0]}"].cost["storage"]
     assert job.cost["steps"] == 100 and job.cost["storage"] == 101 * one
+
+
+def test_a_correction_is_known_to_hold_six_vectors() -> None:
+    """Weights, a gradient, what is carried, what is put aside, a product, the last weights; AdamW would hold four."""
+    one, trained = (
+        need(jobs(NAME)[job], Model("tiny", 1e6, None), None) for job in (f"train/{cells(NAME)[0]}", "train/recorded_tiny")
+    )
+    assert one is not None and trained is not None
+    assert one.gpu_whole == 24e6 and trained.gpu_whole == 16e6
 
 
 # --- what does not compile -------------------------------------------------------------------------------------------

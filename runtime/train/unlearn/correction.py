@@ -86,13 +86,13 @@ class Correction:
         self.settled = torch.zeros_like(self.losses.weights)
         steps = len(self.record.updates)
         edited = [update.step for update in self.record.updates if self.forget.intersection(update.rows)]
-        if not edited:
-            print("no update saw any of the rows to forget: the weights are right as they are", flush=True)
         self.step = self.first = edited[0] if edited else steps
         self.last = steps if self.way.window is None or not edited else min(steps, edited[-1] + 1 + self.way.window)
 
     def begin(self) -> None:
-        """Bring the weights from where the training ended back to the first step that is edited."""
+        """Bring the weights from where the training ended back to the first step that is edited; say it where none is."""
+        if self.first == len(self.record.updates):
+            print("no update saw any of the rows to forget: the weights are right as they are", flush=True)
         if self.way.historical:
             for update in reversed(self.record.updates[self.first :]):
                 self.losses.weights -= self.losses.flat(self.record.change(update.step))

@@ -48,7 +48,7 @@ class Curvature:
         self.gradients += 1
         found = torch.zeros_like(self.weights)
         for loss in self._losses(rows, of):
-            found += _joined(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+            self._add(found, torch.autograd.grad(loss, self.parameters, materialize_grads=True))
         return found
 
     def times(self, hessian: str, rows: Sequence[int], of: int, vectors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -66,10 +66,10 @@ class Curvature:
         found = [torch.zeros_like(vector) for vector in vectors]
         for loss in self._losses(rows, of):
             first = torch.autograd.grad(loss, self.parameters, create_graph=True, materialize_grads=True)
-            gradient = _joined(first)
             for number, vector in enumerate(vectors):
-                along, more = torch.dot(gradient, vector), number + 1 < len(vectors)
-                found[number] += _joined(torch.autograd.grad(along, self.parameters, retain_graph=more, materialize_grads=True))
+                along = torch.stack([(one * part).sum() for one, part in zip(first, self._parts(vector), strict=True)]).sum()
+                more = number + 1 < len(vectors)
+                self._add(found[number], torch.autograd.grad(along, self.parameters, retain_graph=more, materialize_grads=True))
         return found
 
     def _losses(self, rows: Sequence[int], of: int) -> Iterator[torch.Tensor]:
@@ -80,6 +80,11 @@ class Curvature:
                 logits = logits_of(self.model, held)
             yield sequence_means(logits, held["labels"]).sum() / of
 
+    def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """A vector as views of it in the parameters' shapes, so that no second one of its size is made."""
+        split = vector.split([weight.numel() for weight in self.parameters])
+        return [part.view_as(weight) for part, weight in zip(split, self.parameters, strict=True)]
 
-def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([part.reshape(-1) for part in parts])
+    def _add(self, vector: torch.Tensor, parts: Sequence[torch.Tensor]) -> None:
+        for place, part in zip(self._parts(vector), parts, strict=True):
+            place += part
