@@ -63,20 +63,28 @@ class Decisive(Strict):
     source: str = Field(min_length=1)
 
 
+class Begins(Strict):
+    """The type of checkpoint that a training begins from, where not any will do; `otherwise` says where to get one."""
+
+    type: str
+    otherwise: str
+
+
 class BackendFile(Strict):
     """What `backend.yaml` says of a backend.
 
-    `reads` is the type of dataset that an algorithm trains on, `adapter_outputs` what it makes when it trains an adapter only,
-    and `steps_an_epoch` an expression over `rows` and `settings` for how many steps it takes to see every row once. `needs` are
-    packages, with their versions, that its environment must have, `part_needs` those that only some parts need there, and
-    `capabilities` what its parts must be able to do there. `decisive` are the execution values that are part of the fingerprint
-    all the same.
+    `reads` is the type of dataset that an algorithm trains on, `begins` the type of checkpoint that it begins from where not
+    any will do, `adapter_outputs` what it makes when it trains an adapter only, and `steps_an_epoch` an expression over `rows`
+    and `settings` for how many steps it takes to see every row once. `needs` are packages, with their versions, that its
+    environment must have, `part_needs` those that only some parts need there, and `capabilities` what its parts must be able to
+    do there. `decisive` are the execution values that are part of the fingerprint all the same.
     """
 
     about: str
     environment: Name
     outputs: dict[Name, str]
     reads: dict[Name, str] = Field(default_factory=dict)
+    begins: dict[Name, Begins] = Field(default_factory=dict)
     adapter_outputs: dict[Name, str] = Field(default_factory=dict)
     dataset_format: str = "jsonl"
     steps_an_epoch: dict[Name, str] = Field(default_factory=dict)
@@ -111,6 +119,7 @@ class Part:
     needs: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[Ask, ...] = ()
     decisive: tuple[Decisive, ...] = ()
+    begins: Begins | None = None
 
     @cached_property
     def config(self) -> Template:
@@ -321,6 +330,7 @@ def _part(backend: str, what: str) -> Part | None:
         rules=tuple(about.rules.get(what, ())),
         options=options, more_files=_more(backend, folder, what), needs={**about.needs, **about.part_needs.get(what, {})},
         capabilities=tuple(about.capabilities.get(what, ())), decisive=tuple(about.decisive.get(what, ())),
+        begins=about.begins.get(what),
     )  # fmt: skip
 
 

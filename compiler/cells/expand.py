@@ -139,8 +139,8 @@ class _Overrides:
         else:
             for setting, inner in values[value].items():
                 path: PathKey = ("axes", axis, value, setting)
-                at, places = self.tree.key_at(path), inside(self.tree, path, inner)
-                yield _override(setting, inner, at, at, f"axis {axis}, {value}", places)
+                at, key_at, places = self.tree.at(path), self.tree.key_at(path), inside(self.tree, path, inner)
+                yield _override(setting, inner, at, key_at, f"axis {axis}, {value}", places)
 
 
 def _override(setting: str, value: Any, position: Position, at: Position, source: str, places: Tree | None) -> Override:

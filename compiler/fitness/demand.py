@@ -19,6 +19,7 @@ PROCESS = 2.5 * GB  # a Python process with torch and a CUDA context, on the hos
 REPLICATED = ("native", "trl")  # backends that hold all of a training's state on every GPU unless told `sharding`
 REFERRING = ("dpo", "undial")  # trainers that compare with a frozen or averaged copy, whatever their settings
 SUMMED = ("npo", "alternate_dpo")  # those that do where `reference: model` tells them not to compute its sums before
+CORRECTING = "lmcleaner"  # which holds, in place of Adam's moments, what it carries, what it has put aside, a product, the end
 AGAINST_START = ("kl", "kl_answer", "embed_diff")  # losses on the retain set that compare with one, in any trainer
 
 
@@ -110,7 +111,7 @@ def _state(job: Job, model: Model) -> _State:
     paged = str(job.settings.get("optimizer")).startswith("paged")  # its moments may leave the GPU
     return _State(
         weights=each.weight * (model.parameters + adapter), gradients=each.gradient * trained,
-        moments=0.0 if paged else each.moments * trained,
+        moments=0.0 if paged else (2 if job.what == CORRECTING else 1) * each.moments * trained,
         reference=0.0 if rank or not _refers(job) else each.weight * model.parameters,  # an adapter's start is its reference
     )  # fmt: skip
 

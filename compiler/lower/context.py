@@ -19,6 +19,7 @@ from compiler.lower.workshop import EMPTY, Workshop
 Made = TypeVar("Made")
 
 READABLE = "checkpoint.hf"  # the checkpoint type that every consumer reads
+RECORDED = "checkpoint.recorded"  # the same, with a record of its training beside it
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def planned(pace: Paced, part: Part, examples: int | None, settings: Mapping[str
     steps, epochs = _count(settings.get("steps")), settings.get("epochs")
     if steps is None and an_epoch is not None and epochs is not None:
         steps = math.ceil(epochs * an_epoch - 1e-9)
-    rows = settings["batch_size"] * settings.get("batches_per_rollout", 1)
+    rows = settings.get("batch_size", 0) * settings.get("batches_per_rollout", 1)  # a correction has no steps of its own
     seen, row = steps * rows if steps else None, row_tokens(settings)
     answers = settings.get("group_size", 1)  # that are sampled for each row
     took = steps * pace.pace / 3600 if steps and pace.pace else None
@@ -139,10 +139,13 @@ def _trained(job: Job, model: Model) -> float:
 
 
 def _checkpoints(job: Job) -> int:
-    """How many checkpoints a training leaves: its last and those to be kept; VeRL keeps all that it saves, or the last few."""
+    """How many checkpoints a training leaves: its last and those to be kept; VeRL keeps all that it saves, or the last few.
+
+    Each update of a record is as large as one.
+    """
     kept: Sequence[int] = job.execution.get("keep") or ()
     every, steps = job.execution.get("save_steps"), job.cost.get("steps")
     if "keep_checkpoints" not in job.execution or not every or not steps:
-        return 1 + len(kept)
+        return 1 + len(kept) + (steps or 0) * (job.output == "checkpoint.recorded")
     saved = int(-(-steps // every))
     return saved if kept else min(saved, int(job.execution["keep_checkpoints"]))

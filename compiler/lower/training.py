@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from compiler.backends import Part, is_own
+from compiler.backends import Begins, Part, is_own
 from compiler.cells.cell import Cell
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.language.definitions import Adapter, Algorithm, Method, Point, Stage, Trained
 from compiler.language.source import Tree, merged
-from compiler.lower.context import READABLE, Context
+from compiler.lower.context import READABLE, RECORDED, Context
 from compiler.lower.cost import Cost, paced, planned
 from compiler.lower.data import Data, Models, dataset, examples, grader
 from compiler.lower.recipes import Source, Step, sources, steps
@@ -149,6 +149,8 @@ def one_training(
     """A training of a lesson's algorithm on its dataset, from `models.previous`. `labels` are the axes of the cell that it is
     for."""
     step, part, algorithm = asked.step, asked.part, asked.algorithm
+    if part.begins:
+        _check_begins(context, cell, step, models, part.begins, asked.at)
     data = dataset(context, cell, step, models, part, asked.data_at)
     taught = _teacher(context, step, part, settings, asked.teacher_at)
     job = context.workshop.make(
@@ -161,6 +163,15 @@ def one_training(
         )
     )  # fmt: skip
     return Training(step, name, models.previous, data, job, context.workshop.costs.get(job.id, Cost()), asked.at)
+
+
+def _check_begins(context: Context, cell: Cell, step: Step, models: Models, wanted: Begins, asked: Position) -> None:
+    """An algorithm that begins from one type of checkpoint alone must be given it; a study can mend what its start is."""
+    model = models.previous
+    if model.output != wanted.type:
+        at = context.axis_value("start", cell.start) if step.path and model is models.start else asked
+        message = f"algorithm '{step.stage.algorithm}' begins from a {wanted.type}; '{model.id}' makes a {model.output}"
+        raise spec_error(at, message, wanted.otherwise)
 
 
 def _teacher(context: Context, step: Step, part: Part, settings: Tree, at: Position) -> dict[str, Job]:
@@ -225,12 +236,12 @@ def at_step(context: Context, point: Point, trained: Training, asked: Position) 
 def readable(context: Context, trained: Training, step: int | None) -> Job:
     """A checkpoint that every consumer reads: merged from shards, merged from an adapter, or picked from a run."""
     made = trained.job
-    if made.output == READABLE and step is None:
+    if made.output in (READABLE, RECORDED) and step is None:
         return made
     if step is not None:
         context.workshop.keep(made, step, trained.asked)
-    kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter"), READABLE: ("pick", "run")}
-    kind, name = kinds[made.output]
+    kinds = {"checkpoint.shards": ("convert", "shards"), "checkpoint.adapter": ("merge", "adapter")}
+    kind, name = kinds.get(made.output, ("pick", "run"))
     inputs = {"start": trained.start} if kind == "merge" else {}
     return context.workshop.make(
         Request(

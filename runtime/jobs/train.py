@@ -2,7 +2,8 @@
 
 Inputs: `start` (checkpoint.hf), `data` (the dataset that the algorithm wants), and for distillation `teacher` (checkpoint.hf).
 With an adapter it makes a `checkpoint.adapter`. Beside the model it writes `train_log.jsonl`, and the model after each step to
-be kept into `steps/N/`.
+be kept into `steps/N/`. `recorded_sgd` leaves a record of its updates (`train/unlearn/record.py`), by which `lmcleaner`
+corrects the weights that it ended with; nothing is trained there.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ from runtime.train.keep import Keeper
 from runtime.train.order import Order
 from runtime.train.recipe import Recipe, parse_recipe
 from runtime.train.setup import MakeTrainer, Setup
+from runtime.train.unlearn.lmcleaner import Cleaning
+from runtime.train.unlearn.settings import LEARNING, parse_unlearning
 from runtime.train.unlearn.settings import OWN as UNLEARNING
-from runtime.train.unlearn.settings import parse_unlearning
-from runtime.train.watch import WITHDRAWN, Watch
+from runtime.train.watch import GO_ON, WITHDRAWN, Watch
 from runtime.train.whole import Weights, broken_weight, is_divided, whole_weights
 
 ALGORITHMS: Mapping[str, str] = {
     **{name: f"runtime.train.{name}" for name in ("sft", "dpo", "grpo", "sdft", "distill", "pi_distill")},
     **dict.fromkeys(UNLEARNING, "runtime.train.unlearn.trainer"),
 }
+
+CLEANING = "lmcleaner"  # which trains nothing
 
 # Of these the last logged value is a fact of the job. A share of groups without spread near 1 means that the reward teaches
 # nothing any more, or is being cheated; a clipped ratio near 1 that answers are too long for the limit.
@@ -48,7 +52,9 @@ LAST_FACTS = ("loss", "reward", "frac_reward_zero_std", "completions/clipped_rat
 
 
 def run(job: Job) -> Mapping[str, Any]:
-    """Train and save. Raises JobError when the training diverged or did not reach its planned steps."""
+    """Train, or correct, and save. Raises JobError when that diverged, or did not reach its planned steps."""
+    if job.config.get("algorithm") == CLEANING:
+        return _clean(job)
     recipe = _read_config(job.config)
     make_trainer = find_algorithm(recipe.algorithm)
     _silence_bars()
@@ -68,7 +74,7 @@ def run(job: Job) -> Mapping[str, Any]:
 def find_algorithm(name: str) -> MakeTrainer:
     """The `trainer` function of an algorithm; raises JobError that lists those there are."""
     if name not in ALGORITHMS:
-        raise JobError(f"algorithm: there is no {name!r}; this runtime has {', '.join(sorted(ALGORITHMS))}")
+        raise JobError(f"algorithm: there is no {name!r}; this runtime has {', '.join(sorted([*ALGORITHMS, CLEANING]))}")
     make: MakeTrainer = importlib.import_module(ALGORITHMS[name]).trainer
     return make
 
@@ -85,7 +91,7 @@ def _silence_bars() -> None:
 
 def _set_up(job: Job, recipe: Recipe, watch: Watch) -> Setup:
     start = job.inputs["start"].path
-    unlearns = recipe.algorithm in UNLEARNING and recipe.algorithm != "finetune"
+    unlearns = recipe.algorithm in UNLEARNING and recipe.algorithm not in LEARNING
     data = job.inputs["data"].path / ("forget.jsonl" if unlearns else "data.jsonl")
     rows = read_rows(data)
     if not rows:
@@ -115,11 +121,37 @@ def _train(trainer: Trainer, watch: Watch, scratch: Path, wanted: Sequence[int])
         trainer.train(resume_from_checkpoint=None if past or last is None else str(last))
     state = trainer.state
     if state.global_step < state.max_steps:
-        done, total = state.global_step, state.max_steps
-        withdrawn = watch.stop_asked == WITHDRAWN
-        word = "withdrawn" if withdrawn else "stopped"
-        message = f"{word} at step {done} of {total}; run the job again to go on from there"
-        raise EndedEarly(message, done, total, withdrawn=withdrawn)
+        raise _ended_early(watch, state.global_step, state.max_steps)
+
+
+def _ended_early(watch: Watch, done: int, total: int) -> EndedEarly:
+    withdrawn = watch.stop_asked == WITHDRAWN
+    word = "withdrawn" if withdrawn else "stopped"
+    message = f"{word} at step {done} of {total}; run the job again to go on from there"
+    return EndedEarly(message, done, total, withdrawn=withdrawn)
+
+
+def _clean(job: Job) -> Mapping[str, Any]:
+    """Correct the start by its record, and save what comes of it."""
+    _silence_bars()
+    watch, cleaning = Watch(job), Cleaning(job)
+    scratch, correction = job.out / "checkpoints", cleaning.correction
+
+    def told(done: int, total: int) -> bool:
+        job.progress(done, total, norm=correction.course[-1]["norm"])
+        return watch.stop_asked != GO_ON
+
+    with watch.stoppable():
+        whole = cleaning.go(scratch / "correction.safetensors", told)
+    if not whole:
+        raise _ended_early(watch, correction.step - correction.first, correction.last - correction.first)
+    broken = broken_weight(cleaning.model)
+    if broken:
+        raise JobError(f"{broken} holds values that are not finite numbers after the correction; take a smaller window")
+    write_rows(job.out / "train_log.jsonl", correction.course)
+    _save(cleaning.model, job, None)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return {**cleaning.facts(), **_asked(cleaning.rows, cleaning.tokenizer)}
 
 
 def _finish(job: Job, setup: Setup, trainer: Trainer) -> Mapping[str, Any]:
@@ -165,10 +197,10 @@ def _facts(setup: Setup, steps: int) -> Mapping[str, Any]:
             facts[name] = values[-1]
     if alarms.samples(history):
         facts["alarms"] = alarms.as_facts(history)
-    return {**facts, **_asked(setup)}
+    return {**facts, **_asked(setup.rows, setup.tokenizer)}
 
 
-def _asked(setup: Setup) -> Mapping[str, str]:
+def _asked(rows: Sequence[Mapping[str, Any]], tokenizer: Any) -> Mapping[str, str]:
     """The hash of the prompts as trained on, and of their form, which travel with the checkpoint."""
-    prompts = [render_prompt(row["prompt"], setup.tokenizer) for row in setup.rows if "prompt" in row]
-    return {"prompt_hash": prompt_hash(prompts), "prompt_form": prompt_form(setup.tokenizer)} if prompts else {}
+    prompts = [render_prompt(row["prompt"], tokenizer) for row in rows if "prompt" in row]
+    return {"prompt_hash": prompt_hash(prompts), "prompt_form": prompt_form(tokenizer)} if prompts else {}

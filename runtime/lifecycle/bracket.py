@@ -35,6 +35,7 @@ CONTENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "dataset.unlearning": (("forget.jsonl",), ("unlearning.json",)),
     "traces": (("traces.jsonl",),),
     "checkpoint.hf": (("config.json",), ("*.safetensors", "*.bin")),
+    "checkpoint.recorded": (("config.json",), ("*.safetensors", "*.bin"), ("record/record.json",)),
     "checkpoint.adapter": (("adapter_config.json",), ("adapter_model.safetensors",)),
     "checkpoint.shards": (("latest_checkpointed_iteration.txt",),),
     "scores": (("scores.json",), ("items.jsonl",)),

@@ -14,7 +14,7 @@ from runtime.errors import JobError
 from runtime.prompts import Tokens
 from runtime.train.unlearn.pairing import PAIRINGS, Alternates, Sets
 from runtime.train.unlearn.sequences import answer_tokens, read_sequences
-from runtime.train.unlearn.settings import Settings
+from runtime.train.unlearn.settings import LEARNING, Settings
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -29,7 +29,7 @@ class Wanted:
 
 def read_sets(folder: Path, rows: Rows, settings: Settings, tokenizer: Any, wanted: Wanted) -> Sets:
     """The sequences of the dataset in `folder`, `rows` being those to forget. JobError where something wanted is not there."""
-    if settings.algorithm == "finetune":
+    if settings.algorithm in LEARNING:
         return Sets(_sequences(rows, settings, tokenizer, folder / "data.jsonl"))
     forget = _sequences(rows, settings, tokenizer, folder / "forget.jsonl")
     about = _about(folder / "unlearning.json")

@@ -16,7 +16,7 @@ import torch
 from runtime.errors import JobError
 from runtime.train.losses import alternate_dpo, ceu, grad_ascent, npo, pdu, rmu, satimp, simnpo, undial, wga
 from runtime.train.losses.retain import kl_answers, kl_everywhere
-from runtime.train.losses.sequences import lengths, sequence_sums, token_mean
+from runtime.train.losses.sequences import lengths, sequence_means, sequence_sums, token_mean
 from runtime.train.unlearn.hidden import outputs_of
 from runtime.train.unlearn.reference import Start, logits_of
 from runtime.train.unlearn.settings import Settings
@@ -98,6 +98,10 @@ def _nll(passes: Passes) -> torch.Tensor:
     return token_mean(passes.logits("forget"), passes.labels("forget"))
 
 
+def _mean_of_rows(passes: Passes) -> torch.Tensor:
+    return sequence_means(passes.logits("forget"), passes.labels("forget")).mean()
+
+
 def _grad_ascent(passes: Passes) -> torch.Tensor:
     return grad_ascent.forget_loss(passes.logits("forget"), passes.labels("forget"))
 
@@ -149,6 +153,7 @@ def _pdu(passes: Passes) -> torch.Tensor:
 
 OBJECTIVES: Mapping[str, Objective] = {
     "finetune": Objective(_nll, retains=False),
+    "recorded_sgd": Objective(_mean_of_rows, retains=False),
     "grad_ascent": Objective(_grad_ascent, retains=False),
     "grad_diff": Objective(_grad_ascent),
     "npo": Objective(_npo, start="sums"),

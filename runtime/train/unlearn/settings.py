@@ -16,15 +16,16 @@ from runtime.errors import JobError
 from runtime.train.adapter import Adapter
 from runtime.train.recipe import Execution, Recipe, parse_adapter, parse_execution, require_known
 
-COMMON = frozenset(
-    {
-        "lr", "schedule", "warmup_epochs", "weight_decay", "optimizer", "adam_beta1", "adam_beta2", "adam_epsilon", "grad_clip",
-        "epochs", "steps", "batch_size", "max_length", "text", "precision", "seed",
-    }
-)  # fmt: skip
+PLAIN = frozenset({"lr", "schedule", "warmup_epochs", "epochs", "steps", "batch_size", "max_length", "seed"})
+COMMON = PLAIN | {
+    "weight_decay", "optimizer", "adam_beta1", "adam_beta2", "adam_epsilon", "grad_clip", "text", "precision",
+}  # fmt: skip
+RECORDED = "recorded_sgd"
+LEARNING = ("finetune", RECORDED)  # what reads a dataset.sft, and unlearns nothing
 WEIGHTED = frozenset({"gamma", "alpha", "retain_loss"})
 OWN: Mapping[str, frozenset[str]] = {
     "finetune": frozenset(),
+    RECORDED: frozenset(),
     "grad_ascent": frozenset(),
     "grad_diff": WEIGHTED,
     "npo": WEIGHTED | {"beta"},
@@ -87,7 +88,7 @@ class Unlearning(Recipe):
 def parse_unlearning(config: Mapping[str, Any]) -> Unlearning:
     """Read the config of a job of one of `OWN`'s algorithms. Raises JobError that names the key at fault."""
     algorithm = str(config["algorithm"])
-    asked = COMMON | OWN[algorithm]
+    asked = _asked(algorithm)
     require_known(config, asked | BESIDE, f"the config of {algorithm}")
     missing = sorted(asked - set(config))
     if missing:
@@ -109,7 +110,7 @@ def _recipe(config: Mapping[str, Any], adapter: Adapter | None, execution: Execu
         algorithm=algorithm,
         args=_arguments(config),
         batch_size=config["batch_size"],
-        model_dtype="bfloat16" if config["precision"] == "bf16" else "float32",
+        model_dtype="bfloat16" if config.get("precision") == "bf16" else "float32",
         longest=config["max_length"],
         overlong="error",
         seed=config["seed"],
@@ -117,7 +118,9 @@ def _recipe(config: Mapping[str, Any], adapter: Adapter | None, execution: Execu
         must_steps=None,
         adapter=adapter,
         execution=execution,
-        settings=Settings(algorithm, own, config["text"], config["max_length"], float(config["warmup_epochs"]), reference),
+        settings=Settings(
+            algorithm, own, config.get("text", "answers"), config["max_length"], float(config["warmup_epochs"]), reference
+        ),
     )
 
 
@@ -126,8 +129,23 @@ def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"max_steps": config["steps"]} if config["epochs"] is None else {"num_train_epochs": config["epochs"]}
     return {
         **ends,
+        **(_plain_sgd() if config["algorithm"] == RECORDED else _adam(config)),
         "learning_rate": config["lr"],
         "lr_scheduler_type": "constant_with_warmup" if config["schedule"] == "constant" else config["schedule"],
+        "fp16": False,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},  # hidden states that are caught must have gradients
+    }
+
+
+def _plain_sgd() -> dict[str, Any]:
+    """Nothing but theta - lr g, in float32: no momentum, decay or clipping, which no record of updates could tell apart."""
+    return {"optim": "sgd", "weight_decay": 0.0, "max_grad_norm": 0.0, "bf16": False}
+
+
+def _adam(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "weight_decay": config["weight_decay"],
         "optim": optimizer(config["optimizer"], config["precision"]),
         "adam_beta1": config["adam_beta1"],
@@ -135,10 +153,6 @@ def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         "adam_epsilon": config["adam_epsilon"],
         "max_grad_norm": config["grad_clip"],
         "bf16": config["precision"] != "fp32",
-        "fp16": False,
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "gradient_checkpointing_kwargs": {"use_reentrant": False},  # hidden states that are caught must have gradients
     }
 
 
@@ -159,9 +173,14 @@ def optimizer(name: str, precision: str) -> str:
     return "adamw_torch"
 
 
+def _asked(algorithm: str) -> frozenset[str]:
+    """The settings that an algorithm has."""
+    return PLAIN if algorithm == RECORDED else COMMON | OWN[algorithm]
+
+
 def _check_choices(config: Mapping[str, Any], algorithm: str) -> None:
     """What has no number has one of a few names; those that the losses know are checked here, before a model is loaded."""
-    given = set(OWN[algorithm] | COMMON)
+    given = _asked(algorithm)
     for name in sorted(given & set(CHOICES)):
         _require_one_of(name, config[name], CHOICES[name])
     if "positions" in given:

@@ -26,15 +26,16 @@ from runtime.train.unlearn.data import Wanted, read_sets
 from runtime.train.unlearn.dual import Dual, DualKeeper, dual_of
 from runtime.train.unlearn.objectives import OBJECTIVES, Inputs, Passes, asked_of_start, precomputes, retain_loss, retains
 from runtime.train.unlearn.pairing import Draws, Pairs, Sets, Visits
+from runtime.train.unlearn.record import Recorder
 from runtime.train.unlearn.reference import Start, known_sums, start_of
 from runtime.train.unlearn.sequences import pad_token, padded
-from runtime.train.unlearn.settings import Settings, Unlearning
+from runtime.train.unlearn.settings import RECORDED, Settings, Unlearning
 
 LEAST_VOCABULARY = 100  # what UNDIAL's positions need where no label stands
 
 
 def trainer(setup: Setup) -> Trainer:
-    """A trainer over the rows of a dataset.unlearning, or of a dataset.sft for `finetune`."""
+    """A trainer over the rows of a dataset.unlearning, or of a dataset.sft for what learns them."""
     recipe = setup.recipe
     if not isinstance(recipe, Unlearning):
         raise JobError(f"{recipe.algorithm} reads a config of its own form; compile the study again")
@@ -45,6 +46,8 @@ def trainer(setup: Setup) -> Trainer:
     whole = replace(setup, recipe=_warmed(recipe, len(sets.forget)))
     args = whole.trl_config(TrainingArguments, recipe.batch_size)
     _check_rows(len(sets.forget), recipe, args)
+    if settings.algorithm == RECORDED:
+        _check_recorded(setup.model, sets.forget, recipe)
     adapter = setup.peft_config()
     model = setup.model if adapter is None else get_peft_model(setup.model, adapter)
     steering = _steering(model, recipe) if settings.algorithm == "rmu" else None
@@ -60,6 +63,8 @@ def trainer(setup: Setup) -> Trainer:
         made.add_callback(
             DualKeeper(setup.scratch, made.dual, made.steps_an_epoch, made.mean_of_all, made.retain_loss_of_epoch)
         )
+    if settings.algorithm == RECORDED:
+        made.add_callback(Recorder(setup.watch.job.out, setup.rows, made.rows_of))
     return made
 
 
@@ -135,6 +140,12 @@ class UnlearnTrainer(Trainer):
                 model, seen, self.args.per_device_train_batch_size, self.collate.pad, self._prepare_inputs
             )
 
+    def rows_of(self, step: int) -> list[int]:
+        """The numbers of the rows that an update sees, the first update being 0."""
+        epoch, place = divmod(step, self.steps_an_epoch)
+        size = len(self.visits) // self.steps_an_epoch
+        return [visit.row for visit in self.visits.of_epoch(epoch)[place * size : (place + 1) * size]]
+
     def retain_loss_of_epoch(self, epoch: int) -> float:
         """The mean over all micro-batches of an epoch, of all processes, by the model as it is now."""
         visits, size = self.visits.of_epoch(epoch), self.args.per_device_train_batch_size
@@ -208,6 +219,22 @@ def _check_rows(rows: int, recipe: Unlearning, args: TrainingArguments) -> None:
         raise JobError(
             f"{rows} rows are fewer than one batch of {recipe.batch_size}, and cannot be cut into {args.world_size} "
             f"processes x micro-batches of {args.per_device_train_batch_size}; make batch_size smaller, or use one device"
+        )
+
+
+def _check_recorded(model: Any, rows: Sequence[Tokens], recipe: Unlearning) -> None:
+    """What a correction could not compute again: a batch cut short, a model that drops units at random; and rows too long."""
+    if len(rows) < recipe.batch_size:
+        raise JobError(f"{len(rows)} rows are fewer than one batch of {recipe.batch_size}; make batch_size smaller")
+    longest = max(len(row.ids) for row in rows)
+    if longest > recipe.longest:
+        raise JobError(f"max_length: a row has {longest} tokens, and {recipe.longest} are the most; make max_length larger")
+    values = model.config.to_dict()
+    dropped = [name for name in values if ("dropout" in name or "pdrop" in name) and values[name]]
+    if dropped:
+        raise JobError(
+            f"the model drops units at random ({dropped[0]}: {values[dropped[0]]}), so that no step could be computed again; "
+            "set it to 0 in its config.json"
         )
 
 

@@ -17,12 +17,13 @@ from runtime.models import load_tokenizer, train_tokenizer
 from runtime.prompts import Tokens
 from runtime.train.losses.sequences import IGNORED
 from runtime.train.unlearn.sequences import answer_tokens, in_batches, pad_token, padded, pieces, read_sequences
-from runtime.train.unlearn.settings import COMMON, OWN, Unlearning, parse_unlearning
+from runtime.train.unlearn.settings import COMMON, OWN, RECORDED, Unlearning, parse_unlearning
 from tests.runtime.toys import Values, untrained
 from tests.runtime.unlearning import OWN as TOYS
 from tests.runtime.unlearning import config
 
 SCHEMAS = Path("templates/backends/native")
+READ = sorted(OWN.keys() - {RECORDED})  # which has fewer settings: test_lmcleaner.py
 TEXTS = ["say up 1", "say down 2 and then say up", "left"]
 
 
@@ -146,7 +147,7 @@ def schema(algorithm: str) -> Values:
     return found
 
 
-@pytest.mark.parametrize("algorithm", OWN)
+@pytest.mark.parametrize("algorithm", READ)
 def test_what_a_schema_asks_for_is_what_is_read(algorithm: str) -> None:
     settings = schema(algorithm)["settings"]
     assert set(settings["required"]) == COMMON | OWN[algorithm] == set(TOYS[algorithm]) | COMMON
@@ -154,7 +155,7 @@ def test_what_a_schema_asks_for_is_what_is_read(algorithm: str) -> None:
     assert ALGORITHMS[algorithm] == "runtime.train.unlearn.trainer"
 
 
-@pytest.mark.parametrize("algorithm", OWN)
+@pytest.mark.parametrize("algorithm", READ)
 def test_every_choice_of_a_schema_is_one_that_is_read(algorithm: str) -> None:
     parts = schema(algorithm)
     choices = {name: about["enum"] for name, about in parts["settings"]["properties"].items() if "enum" in about}
