@@ -188,8 +188,8 @@ class Part:
     def _checks_on(self, names: frozenset[str]) -> tuple[Mapping[str, Check], Sequence[CrossFieldRule]]:
         """What tells of each of these settings that it is right, where one tells by itself, and the rules that may read one."""
         schema = self.schema["properties"]["settings"]
-        simple = schema.keys() <= BY_PROPERTY
-        checks = {name: checker(schema["properties"][name]) for name in names} if simple else {}
+        simple, defs = schema.keys() <= BY_PROPERTY, self.schema.get("$defs", {})
+        checks = {name: checker(schema["properties"][name], defs) for name in names} if simple else {}
         return checks, [rule for rule in self.rules if (read := settings_read(rule.that)) is None or read & names]
 
     def _broken(self, rule: CrossFieldRule, settings: Tree, execution: Tree, whose: str) -> Diagnostic:

@@ -5,70 +5,129 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import reduce
-from typing import Any
+from functools import cache, reduce
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, validators
+if TYPE_CHECKING:  # it takes a while to import, and nothing may be wrong
+    from jsonschema import Draft202012Validator
+
+
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """jsonschema's validator of a schema."""
+    return _validators()(schema)
+
+
+@cache
+def _validators() -> type[Draft202012Validator]:
+    from jsonschema import Draft202012Validator, validators
+
+    kinds = Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_finite, "integer": _is_integer})
+    found: type[Draft202012Validator] = validators.extend(Draft202012Validator, type_checker=kinds)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _is_finite(checker: Any, value: Any) -> bool:
-    return Draft202012Validator.TYPE_CHECKER.is_type(value, "number") and math.isfinite(value)
+    return _is_number(value)
 
 
 def _is_integer(checker: Any, value: Any) -> bool:
     """Unlike JSON Schema's, without 3.0, which a config would pass on as it is."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    return _TYPES["integer"](value)
 
 
-Validator: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_finite, "integer": _is_integer}),
-)
-
+COMBINING = frozenset({"oneOf", "anyOf", "allOf", "if", "then", "else", "not"})
+"""Keywords that fail, too, where a single value is wrong."""
 
 BY_PROPERTY = frozenset({"description", "$defs", "type", "properties", "additionalProperties", "required"})
 """Keywords of a schema of mappings by which each value is right or wrong whatever the others are."""
 
 
 Check = Callable[[Any], bool]
+Definitions = Mapping[str, Any]
 
 
 def surely_right(schema: Mapping[str, Any], value: Any, *, whole: bool = True) -> bool:
     """Whether a value is right, in a fraction of the time that jsonschema takes; what is not simple is left to that.
 
-    One that is not the `whole` may lack what must be there.
+    One that is not the `whole` may lack what must be there, and what must go together.
     """
-    return checker(schema if whole else {keyword: said for keyword, said in schema.items() if keyword != "required"})(value)
+    asked = schema if whole else {keyword: said for keyword, said in schema.items() if keyword not in {"required", *COMBINING}}
+    return checker(asked, schema.get("$defs", {}))(value)
 
 
-def checker(schema: Mapping[str, Any]) -> Check:
-    """What tells of values whether they are right, as `surely_right` does of one."""
-    if "$ref" in schema:
-        return lambda value: False  # only the whole has what is referred to
-    if not schema.keys() <= _SIMPLE.keys():
-        return lambda value: bool(Validator(schema).is_valid(value))
-    checks = [check for keyword, said in schema.items() if (check := _SIMPLE[keyword](said, schema))]
+def checker(schema: Mapping[str, Any], defs: Definitions) -> Check:
+    """What tells of values whether they are right, as `surely_right` does of one. `defs` are what `$ref` refers to."""
+    said = {keyword: said for keyword, said in schema.items() if not keyword.startswith("x-")}  # which are notes
+    if not said.keys() <= _SIMPLE.keys() or not _plainly_equal(said):
+        return lambda value: bool(validator({**schema, "$defs": defs}).is_valid(value))
+    checks = [check for keyword, of_it in said.items() if (check := _SIMPLE[keyword](of_it, said, defs))]
     return reduce(_both, checks) if checks else lambda value: True
+
+
+def _plainly_equal(schema: Mapping[str, Any]) -> bool:
+    """Whether the values that a schema compares with are single ones."""
+    values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    return not any(isinstance(value, dict | list) for value in values)
 
 
 def _both(one: Check, other: Check) -> Check:
     return lambda value: one(value) and other(value)
 
 
-def _properties(said: Mapping[str, Any], schema: Mapping[str, Any]) -> Check:
+def _reference(said: str, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    known: list[Check] = []  # made when it is asked for: a definition may refer to itself
+
+    def check(value: Any) -> bool:
+        if not known:
+            known.append(checker(defs[said.removeprefix("#/$defs/")], defs))
+        return known[0](value)
+
+    return check
+
+
+def _equals(said: Any, value: Any) -> bool:
+    return isinstance(said, bool) == isinstance(value, bool) and bool(said == value)
+
+
+def _branches(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    chosen = checker(said, defs)
+    then, other = checker(schema.get("then", {}), defs), checker(schema.get("else", {}), defs)
+    return lambda value: then(value) if chosen(value) else other(value)
+
+
+def _any(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    checks = [checker(one, defs) for one in said]
+    return lambda value: any(check(value) for check in checks)
+
+
+def _every(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    return reduce(_both, [checker(one, defs) for one in said])
+
+
+def _not(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    check = checker(said, defs)
+    return lambda value: not check(value)
+
+
+def _names(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    check = checker(said, defs)
+    return lambda value: not isinstance(value, dict) or all(map(check, value))
+
+
+def _properties(said: Mapping[str, Any], schema: Mapping[str, Any], defs: Definitions) -> Check:
     known: dict[str, Check] = {}
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
-            if name in said and not (known.get(name) or known.setdefault(name, checker(said[name])))(item):
+            if name in said and not (known.get(name) or known.setdefault(name, checker(said[name], defs)))(item):
                 return False
         return True
 
     return check
 
 
-def _others(said: Any, schema: Mapping[str, Any]) -> Check:
-    known, right = schema.get("properties", {}), checker(said) if isinstance(said, dict) else None
+def _others(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    known, right = schema.get("properties", {}), checker(said, defs) if isinstance(said, dict) else None
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
@@ -79,12 +138,17 @@ def _others(said: Any, schema: Mapping[str, Any]) -> Check:
     return check
 
 
-def _items(said: Any, schema: Mapping[str, Any]) -> Check:
-    right = checker(said)
+def _items(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    right = checker(said, defs)
     return lambda value: not isinstance(value, list) or all(map(right, value))
 
 
-def _type(said: Any, schema: Mapping[str, Any]) -> Check:
+def _contains(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
+    right = checker(said, defs)
+    return lambda value: not isinstance(value, list) or any(map(right, value))
+
+
+def _type(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
     if isinstance(said, str):
         return _TYPES[said]
     kinds = [_TYPES[name] for name in said]
@@ -111,21 +175,31 @@ _TYPES: Mapping[str, Check] = {
     "object": lambda value: isinstance(value, dict),
 }  # fmt: skip
 
-_SIMPLE: Mapping[str, Callable[[Any, Mapping[str, Any]], Check | None]] = {
-    "description": lambda said, schema: None,
-    "$defs": lambda said, schema: None,
+_SIMPLE: Mapping[str, Callable[[Any, Mapping[str, Any], Definitions], Check | None]] = {
+    **dict.fromkeys(("$schema", "$defs", "title", "description", "default", "then", "else"), lambda said, schema, defs: None),
+    "$ref": _reference,
+    "if": _branches,
+    "anyOf": _any,
+    "allOf": _every,
+    "not": _not,
+    "propertyNames": _names,
+    "const": lambda said, schema, defs: lambda value: _equals(said, value),
+    "minProperties": lambda said, schema, defs: lambda value: not isinstance(value, dict) or len(value) >= said,
     "type": _type,
-    "enum": lambda said, schema: lambda value: any(type(one) is type(value) and one == value for one in said),
+    "enum": lambda said, schema, defs: lambda value: any(_equals(one, value) for one in said),
     "properties": _properties,
     "additionalProperties": _others,
-    "required": lambda said, schema: lambda value: not isinstance(value, dict) or all(name in value for name in said),
+    "required": lambda said, schema, defs: lambda value: not isinstance(value, dict) or all(name in value for name in said),
     "items": _items,
-    "minItems": lambda said, schema: lambda value: not isinstance(value, list) or len(value) >= said,
-    "uniqueItems": lambda said, schema: lambda value: not said or not isinstance(value, list) or _are_unlike(value),
-    "pattern": lambda said, schema: _matches(re.compile(said)),
-    "minLength": lambda said, schema: lambda value: not isinstance(value, str) or len(value) >= said,
-    "minimum": lambda said, schema: lambda value: not _is_number(value) or value >= said,
-    "maximum": lambda said, schema: lambda value: not _is_number(value) or value <= said,
-    "exclusiveMinimum": lambda said, schema: lambda value: not _is_number(value) or value > said,
-    "exclusiveMaximum": lambda said, schema: lambda value: not _is_number(value) or value < said,
+    "contains": _contains,
+    "maxItems": lambda said, schema, defs: lambda value: not isinstance(value, list) or len(value) <= said,
+    "maxProperties": lambda said, schema, defs: lambda value: not isinstance(value, dict) or len(value) <= said,
+    "minItems": lambda said, schema, defs: lambda value: not isinstance(value, list) or len(value) >= said,
+    "uniqueItems": lambda said, schema, defs: lambda value: not said or not isinstance(value, list) or _are_unlike(value),
+    "pattern": lambda said, schema, defs: _matches(re.compile(said)),
+    "minLength": lambda said, schema, defs: lambda value: not isinstance(value, str) or len(value) >= said,
+    "minimum": lambda said, schema, defs: lambda value: not _is_number(value) or value >= said,
+    "maximum": lambda said, schema, defs: lambda value: not _is_number(value) or value <= said,
+    "exclusiveMinimum": lambda said, schema, defs: lambda value: not _is_number(value) or value > said,
+    "exclusiveMaximum": lambda said, schema, defs: lambda value: not _is_number(value) or value < said,
 }

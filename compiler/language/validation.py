@@ -6,17 +6,19 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from typing_extensions import is_typeddict
 
 from compiler.diagnostics import Diagnostic, Hint, SpecError, nearest, one_slip
-from compiler.language.schemas import Validator, surely_right
+from compiler.language.schemas import COMBINING, surely_right, validator
 from compiler.language.source import PathKey, Tree
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError as SchemaError
 
 
 class Strict(BaseModel):
@@ -54,14 +56,11 @@ def check_schema(schema: Mapping[str, Any], tree: Tree, where: str, *, whole: bo
     """
     if surely_right(schema, tree.data, whole=whole):
         return []
-    errors = sorted(Validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
-    plain = [error for error in errors if not _COMBINING & set(error.absolute_schema_path)]
+    errors = sorted(validator(schema).iter_errors(tree.data), key=lambda e: [str(p) for p in e.absolute_path])
+    plain = [error for error in errors if not COMBINING & set(error.absolute_schema_path)]
     if not whole:
         errors = plain = [error for error in plain if error.validator != "required"]
     return [diagnostic for error in plain or errors for diagnostic in _schema_diagnostics(tree, error, where)]
-
-
-_COMBINING = {"oneOf", "anyOf", "allOf", "if", "not"}  # these fail, too, where a single value is wrong
 
 
 def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[Diagnostic]:
@@ -88,7 +87,7 @@ def _schema_diagnostics(tree: Tree, error: SchemaError, where: str) -> Iterable[
         message = f"'{_dotted(path)}' of the {where} cannot {'have' if a_key else 'be'} {shown(instance)}"
         at = tree.key_at((*path, str(instance))) if a_key else tree.at(path)
         yield Diagnostic(at, message, nearest(str(instance), valid))
-    elif error.validator in _COMBINING:
+    elif error.validator in COMBINING:
         yield Diagnostic(tree.at(path), f"the {where} do not go together", str(schema.get("description", "")))
     else:
         message = f"{_named(path)} of the {where} is {shown(instance)}; expected {_expected(error)}"

@@ -7,8 +7,8 @@ the axis along which they are compared, and is not in `accept`, is a warning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from compiler.diagnostics import Diagnostic, nearest
 from compiler.language.source import Tree
@@ -22,8 +22,7 @@ MOST_SHOWN = 3
 COMPARED = ("prompt", "tokens", "suites", "seed", "precision")  # facts that should be the same in cells that are compared
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a comparison of one cell with others rests on. Numbers are None where they are not known before the run."""
 
     cell: str
@@ -165,9 +164,10 @@ def _groups(facts: Sequence[Facts], across: Sequence[str]) -> list[list[Facts]]:
 def _grouped(facts: Sequence[Facts], across: Sequence[str]) -> Iterable[list[Facts]]:
     """All cells, by what they are on other axes than those `across`."""
     others = [axis for axis in (facts[0].axes if facts else ()) if axis not in across]  # all cells have the same axes
-    groups: dict[tuple[str, ...], list[Facts]] = {}
+    rest = itemgetter(*others) if others else lambda axes: None
+    groups: dict[Any, list[Facts]] = {}
     for one in facts:
-        groups.setdefault(tuple([one.axes[axis] for axis in others]), []).append(one)
+        groups.setdefault(rest(one.axes), []).append(one)
     return groups.values()
 
 

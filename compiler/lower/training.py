@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.backends import Begins, Part, is_own
 from compiler.cells.cell import Cell
@@ -24,8 +24,7 @@ from compiler.watched import Known
 TEACHER = "teacher_model"  # the setting that names it, and so what tells that an algorithm learns from another model
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+class Training(NamedTuple):
     """One training of a cell: what it began from, what it made, and where in the recipe it stands."""
 
     step: Step
@@ -37,8 +36,7 @@ class Training:
     asked: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """Everything that is trained for one cell, in order, from its start."""
 
     cell: Cell

@@ -89,6 +89,7 @@ class Prepared:
 
     request: Request
     part: backends.Part
+    code: int
     examined: Examined
     sources: Sources
     provenance: Mapping[str, str]
@@ -180,7 +181,7 @@ class Workshop:
         light = with_places_of(settings, family.first[0], names) if family else settings
         sources = Sources(light, execution, resources.place, family)
         origin = family.provenance if family else provenance(settings, GIVEN)
-        return Prepared(request, part, examined, sources, origin, resources)
+        return Prepared(request, part, self._code(request), examined, sources, origin, resources)
 
     def _execution(self, request: Request, part: backends.Part, resources: Mapping[str, Any]) -> tuple[Tree, str]:
         """How a job is run, and that as text; for all jobs of a kind that ask for the very same the very same."""
@@ -298,7 +299,7 @@ class Workshop:
         return Job(
             request.id, request.kind, request.backend, request.what, request.cell,
             tuple([self._edge(name, made, request.inputs_required) for name, made in request.inputs.items()]),
-            output, self._code(request), examined.settings, prepared.provenance, examined.config, examined.execution,
+            output, prepared.code, examined.settings, prepared.provenance, examined.config, examined.execution,
             resources.values,
             request.environment or part.environment, self._cost(request, examined.settings, resources),
             examined.fingerprints.of(inputs, output),

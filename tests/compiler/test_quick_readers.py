@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.configs import parse_config
-from compiler.language.schemas import Validator, surely_right
+from compiler.language.schemas import surely_right, validator
 from compiler.text import yaml_block
 from tests.compiler.project import REPOSITORY
 
@@ -71,7 +71,7 @@ def test_the_configs_of_the_repository_need_no_pyyaml(monkeypatch: pytest.Monkey
 
 
 SCHEMAS = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "templates" / "backends").glob("*/*.schema.json"))]
-GROUPS = [schema["properties"]["settings"] for schema in SCHEMAS]
+GROUPS = [{**schema["properties"]["settings"], "$defs": schema.get("$defs", {})} for schema in SCHEMAS]
 odd = st.sampled_from(
     [0, 1, -1, 1.0, 0.5, True, False, None, "", "x", [], [1], ["a", "a"], {}, {"type": "lora"}, float("nan"), 1e9]
 )
@@ -85,4 +85,4 @@ def test_nothing_is_right_that_jsonschema_finds_wrong(data: st.DataObject) -> No
         name: odd | st.sampled_from(said.get("enum", [said.get("minimum", 1)])) for name, said in schema["properties"].items()
     }
     value = data.draw(st.fixed_dictionaries({}, optional={**named, "unknown": odd}))
-    assert surely_right(schema, value) == Validator(schema).is_valid(value)
+    assert surely_right(schema, value) == validator(schema).is_valid(value)
