@@ -13,7 +13,7 @@ import pytest
 from runtime import benchmarks
 from runtime.domains import CONFIGURED, SOURCES
 from runtime.graders import GRADERS
-from runtime.jobs.train import ALGORITHMS
+from runtime.jobs.train import ALGORITHMS, CLEANING
 from runtime.manifest import manifest
 from runtime.store import markers
 from tests.tree import REPOSITORY, Tree
@@ -137,7 +137,7 @@ def test_the_manifest_says_what_the_runtime_has() -> None:
     modules = {path.stem for path in (REPOSITORY / "runtime/jobs").glob("[!_]*.py")}
     assert {kind for kind, item in manifest()["kinds"].items() if not item.get("external")} == modules
     assert manifest()["sources"] == sorted([*SOURCES, *CONFIGURED, *benchmarks.SOURCES])
-    assert manifest()["algorithms"] == sorted(ALGORITHMS)
+    assert manifest()["algorithms"] == sorted([*ALGORITHMS, CLEANING])
     assert list(manifest()["graders"]) == sorted(GRADERS)
     assert all(kind["version"] >= 1 for kind in manifest()["kinds"].values())
 
