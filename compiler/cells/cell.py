@@ -46,37 +46,34 @@ class Override:
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the matrix. Its id names the run, its checkpoint, its results and its W&B run."""
+    """One point of the matrix. Its id names the run, its checkpoint, its results and its W&B run; its labels are its axes as
+    text, for files."""
 
     id: str
     axes: Mapping[str, Any]
+    labels: Mapping[str, str]
     overrides: tuple[Override, ...] = ()
 
     @property
     def method(self) -> str:
-        return str(self.axes["method"])
+        return self.labels["method"]
 
     @property
     def domain(self) -> str:
-        return str(self.axes["domain"])
+        return self.labels["domain"]
 
     @property
     def start(self) -> str:
-        return str(self.axes["start"])
+        return self.labels["start"]
 
     @property
     def scale(self) -> str:
-        return str(self.axes["scale"])
+        return self.labels["scale"]
 
     @property
     def adapter(self) -> str | None:
         found = self.axes.get(ADAPTER)
         return None if found is None else str(found)
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        """The axes as text, for files."""
-        return {axis: text(value) for axis, value in self.axes.items()}
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,12 @@ def same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def default_name(axes: Mapping[str, Any], plain: frozenset[str]) -> str:
+def labels_of(axes: Mapping[str, Any]) -> dict[str, str]:
+    """Axes as text."""
+    return {axis: text(value) for axis, value in axes.items()}
+
+
+def default_name(labels: Mapping[str, str], plain: frozenset[str]) -> str:
     """method_domain_start_scale, then the other axes in their order; those that are settings with the axis's name."""
-    own = [text(axes[axis]) for axis in NAMED]
-    rest = [axis for axis in axes if axis not in NAMED]
-    return "_".join([*own, *(text(axes[a]) if a in plain else f"{a}{text(axes[a])}" for a in rest)])
+    own = [labels[axis] for axis in NAMED]
+    return "_".join([*own, *[label if a in plain else a + label for a, label in labels.items() if a not in NAMED]])

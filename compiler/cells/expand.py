@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from compiler.cells.cell import Cell, Expansion, Override, default_name, inside, text
+from compiler.cells.cell import Cell, Expansion, Override, default_name, inside, labels_of, text
 from compiler.cells.origin import chosen
 from compiler.cells.rules import Draft, apply_rules
 from compiler.diagnostics import Diagnostic, Position, SpecError, nearest, spec_error
@@ -101,12 +101,13 @@ def _places(study: Study, tree: Tree) -> dict[tuple[str, str], Position]:
 
 
 def _cell(study: Study, overrides: _Overrides, draft: Draft) -> Cell:
+    labels = labels_of(draft.axes)
     if study.name is None:
-        name = default_name(draft.axes, overrides.plain)
+        name = default_name(labels, overrides.plain)
     else:
-        name = re.sub(r"\{([^{}]*)\}", lambda found: text(draft.axes[found[1]]), study.name)
+        name = re.sub(r"\{([^{}]*)\}", lambda found: labels[found[1]], study.name)
     own = (override for axis, value in draft.axes.items() for override in overrides.of(axis, value))
-    return Cell(name, draft.axes, (*own, *draft.overrides))
+    return Cell(name, draft.axes, labels, (*own, *draft.overrides))
 
 
 class _Overrides:

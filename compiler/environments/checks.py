@@ -110,9 +110,11 @@ def _asks(scene: Scene) -> Iterable[tuple[Job, Ask]]:
         if job.resources["gpus"]:
             yield job, gpu
         part = scene.parts[job.backend, job.what]
+        if not part.capabilities:
+            continue
         same = (job.backend, job.what, id(job.settings), id(job.execution))
         if same not in known:
-            known[same] = part.asks(job.settings, job.execution) if part.capabilities else ()
+            known[same] = part.asks(job.settings, job.execution)
         yield from ((job, ask) for ask in known[same])
 
 

@@ -119,10 +119,12 @@ def _warn(context: Context, cluster: Cluster, jobs: Sequence[Job]) -> None:
         if is_own(backend):
             context.warn_unless_known("backends", backend, "backend")
     for job in jobs:
-        took, limit = job.cost.get("hours"), float(job.cost["limit_hours"])
-        if took is not None and took > limit and job.kind == "evaluate":
+        took = job.cost.get("hours")
+        if took is None or took <= (limit := float(job.cost["limit_hours"])):
+            continue
+        if job.kind == "evaluate":
             context.warnings.add(f"{job.id}: its suite takes {took:.1f} h, and its time limit is {limit:g} h")
-        elif took is not None and took > limit and cluster.executor == "slurm":
+        elif cluster.executor == "slurm":
             context.warnings.add(_too_long(job, cluster, took, limit))
     for pin in pins(jobs):
         if not pin.fixed:

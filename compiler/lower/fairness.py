@@ -174,6 +174,8 @@ def _grouped(facts: Sequence[Facts], across: Sequence[str]) -> Iterable[list[Fac
 def check_budget(study: Study, tree: Tree, jobs: Sequence[Job]) -> Iterator[Diagnostic]:
     """What the plan takes more of than it may."""
     budget = study.budget
+    if budget.gpu_hours is None and budget.jobs is None and budget.storage is None:
+        return
     hours = sum(float(job.cost["gpu_hours"]) for job in jobs)
     stored = sum(float(job.cost["storage"] or 0) for job in jobs)
     if budget.gpu_hours is not None and hours > budget.gpu_hours:

@@ -57,7 +57,7 @@ def _of_reference(context: Context, cell: Cell, step: Step, measured: Sequence[C
         return ()
     at = context.catalog.at("domains", domain, ("reference",))
     model = start(context, name, cell.scale, at)
-    reference = Cell(f"{name}_{cell.scale}", {**cell.axes, "start": name})
+    reference = Cell(f"{name}_{cell.scale}", {**cell.axes, "start": name}, {**cell.labels, "start": name})
     return _points(context, reference, step, model, f"{reference.id}.relearn_{step.source.name}", measured, None)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from compiler.backends import Begins, Part, is_own
-from compiler.cells.cell import Cell
+from compiler.cells.cell import Cell, labels_of
 from compiler.diagnostics import Diagnostic, Position, nearest, spec_error
 from compiler.language.definitions import Adapter, Algorithm, Method, Point, Stage, Trained
 from compiler.language.source import Tree, merged
@@ -89,7 +89,7 @@ def _start(context: Context, name: str, scale: str, asked: Position | None, seen
 def _trained_cell(name: str, scale: str, made: Trained) -> Cell:
     """The training behind a start, as a cell that no axis or rule touches."""
     axes = {"method": made.method, "domain": made.domain, "start": made.start, "scale": scale}
-    return Cell(f"{name}_{scale}", axes)
+    return Cell(f"{name}_{scale}", axes, labels_of(axes))
 
 
 def _training(context: Context, cell: Cell, step: Step, name: str, begun: Job, done: Sequence[Training]) -> Training:
