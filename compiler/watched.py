@@ -53,7 +53,7 @@ class Known(Generic[Made]):
         read: list[dict[str, None]] = [{} for _ in values]
         try:
             made = self._make(*map(_Watched, values, read))
-        except _Whole:
+        except (_Whole, TypeError):  # such as json's, of what is no dict
             return self._make(*values)
         names = tuple((place, name) for place, of_one in enumerate(read) for name in of_one)
         if not self._own.intersection(*read):

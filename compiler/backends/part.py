@@ -221,7 +221,7 @@ class Part:
         if self.steps_an_epoch is None:
             return None
         read = settings_read(self.steps_an_epoch)
-        given = settings if read is None else {name: settings[name] for name in sorted(read) if name in settings}
+        given = {name: settings[name] for name in (settings if read is None else sorted(read)) if name in settings}
         return _epoch(self.steps_an_epoch, rows, canonical_json(given))
 
     def check_options(self, settings: Tree, execution: Tree, whose: str) -> list[Diagnostic]:

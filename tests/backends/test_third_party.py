@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,12 @@ def compiled(project: Project) -> None:
     assert done.code == 0, done.err
 
 
+def job_of(project: Project) -> dict[str, Any]:
+    """The training as plan.json has it."""
+    plan = json.loads(text(project, "plan.json"))
+    return next(job for job in plan["jobs"] if job["id"] == JOB)
+
+
 def test_the_page_shows_every_file_of_the_backend() -> None:
     assert {name.rpartition("/")[2] for name in FILES} >= {
         "pyproject.toml", "backend.yaml", "grpo.schema.json", "grpo.yaml.j2", "grpo.sh.j2",
@@ -82,8 +89,7 @@ def test_its_script_runs_its_command_in_its_environment_after_what_it_reads(proj
     compiled(project)
     script = text(project, f"jobs/{JOB}.sh")
     assert "source ~/prime-rl/.venv/bin/activate" in script and "rl --trainer @" in script and "--trainer-gpus 1 " in script
-    plan = json.loads(text(project, "plan.json"))
-    job = next(job for job in plan["jobs"] if job["id"] == JOB)
+    job = job_of(project)
     assert {edge["type"] for edge in job["inputs"]} == {"checkpoint.hf", "dataset.rl"} and job["output"] == "checkpoint.hf"
 
 
@@ -105,6 +111,17 @@ def test_its_mistakes_are_told_like_those_of_any_other(project: Project, old: st
     spec.write_text(STUDY.replace(old, new), encoding="utf-8")
     done = lethe(project, "validate", "specs/primed.yaml")
     assert done.code == 1 and said in done.err, done.err
+
+
+def test_its_steps_may_be_counted_from_settings_read_in_any_way(project: Project) -> None:
+    about = project.root / "packages" / "lethe_prime_rl" / "backend.yaml"
+    counted = "steps_an_epoch: {grpo: \"rows // settings['batch_size'] + 0 * (settings | length)\"}"
+    about.write_text(f"{about.read_text(encoding='utf-8')}{counted}\n", encoding="utf-8")
+    spec = project.root / "specs" / "primed.yaml"
+    sized = "\n  domains: {math: {extends: math, examples: {prompts: 10240}}}\n"
+    spec.write_text(STUDY.replace("define:\n", f"define:{sized}", 1), encoding="utf-8")
+    compiled(project)
+    assert job_of(project)["cost"]["examples"] == 10240
 
 
 def test_a_line_of_its_files_is_explained(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,12 @@ def greedy(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     return f"{second.get('kind')!r} {dict(first)}"
 
 
-@given(st.lists(st.tuples(values, values), max_size=20), st.sampled_from([branching, greedy]))
+def written(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Hands one mapping to what takes dicts alone."""
+    return json.dumps(first) + repr(second.get("lr"))
+
+
+@given(st.lists(st.tuples(values, values), max_size=20), st.sampled_from([branching, greedy, written]))
 def test_it_is_what_the_function_makes(pairs: list[tuple[dict[str, Any], dict[str, Any]]], make: Any) -> None:
     known = Known(make)
     assert [known.of(*both) for both in pairs] == [make(*both) for both in pairs]
