@@ -35,8 +35,8 @@ def _is_integer(checker: Any, value: Any) -> bool:
     return _TYPES["integer"](value)
 
 
-COMBINING = frozenset({"oneOf", "anyOf", "allOf", "if", "then", "else", "not"})
-"""Keywords that fail, too, where a single value is wrong."""
+COMBINING = frozenset({"oneOf", "anyOf", "allOf", "not"})
+"""Keywords that fail, too, where a single value is wrong. What `then` and `else` ask for is told as it is."""
 
 BY_PROPERTY = frozenset({"description", "$defs", "type", "properties", "additionalProperties", "required"})
 """Keywords of a schema of mappings by which each value is right or wrong whatever the others are."""

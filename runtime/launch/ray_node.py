@@ -21,7 +21,8 @@ LOOK = 0.2
 
 
 def arguments(address: str, cpus: int, gpus: int, *, head: bool) -> list[str]:
-    """The command that starts Ray on a node. All its ports follow the address's own, up to 200 from there."""
+    """The command that starts Ray on a node. All its ports follow the address's own, up to 200 from there: one that is left to
+    Ray (its client server's 10001) would be another job's, too."""
     host, _, text = address.rpartition(":")
     port = int(text)
     whose = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false"]
@@ -30,7 +31,8 @@ def arguments(address: str, cpus: int, gpus: int, *, head: bool) -> list[str]:
         f"--num-cpus={cpus}", f"--num-gpus={gpus}",
         f"--node-manager-port={port + 1}", f"--object-manager-port={port + 2}", f"--runtime-env-agent-port={port + 3}",
         f"--metrics-export-port={port + 4}", f"--dashboard-agent-grpc-port={port + 5}",
-        f"--dashboard-agent-listen-port={port + 6}", f"--min-worker-port={port + 10}", f"--max-worker-port={port + 199}",
+        f"--dashboard-agent-listen-port={port + 6}", f"--ray-client-server-port={port + 7}",
+        f"--min-worker-port={port + 10}", f"--max-worker-port={port + 199}",
     ]  # fmt: skip
 
 

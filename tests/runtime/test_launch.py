@@ -319,6 +319,7 @@ def test_every_port_is_the_jobs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(job: int) -> set[int]:
         monkeypatch.setenv("SLURM_JOB_ID", str(job))
         words = dict(word.partition("=")[::2] for word in arguments(f"h:{ports.first()}", 1, 1, head=True))
+        assert "--ray-client-server-port" in words  # else it is 10001, which lies in the ports of one job in 110
         low, high = int(words.pop("--min-worker-port")), int(words.pop("--max-worker-port"))
         return {int(value) for name, value in words.items() if name.endswith("port")} | {*range(low, high + 1)}
 
