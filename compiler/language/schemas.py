@@ -57,6 +57,24 @@ def surely_right(schema: Mapping[str, Any], value: Any, *, whole: bool = True) -
 
 def checker(schema: Mapping[str, Any], defs: Definitions) -> Check:
     """What tells of values whether they are right, as `surely_right` does of one. `defs` are what `$ref` refers to."""
+    right = _checker(schema, defs)
+
+    def check(value: Any) -> bool:
+        try:
+            return right(value)
+        except _Elsewhere:
+            return False
+
+    return check
+
+
+class _Elsewhere(Exception):
+    """A schema refers to what is not among its definitions: jsonschema tells."""
+
+
+def _checker(schema: Mapping[str, Any] | bool, defs: Definitions) -> Check:
+    if isinstance(schema, bool):
+        return lambda value: schema
     said = {keyword: said for keyword, said in schema.items() if not keyword.startswith("x-")}  # which are notes
     if not said.keys() <= _SIMPLE.keys() or not _plainly_equal(said):
         return lambda value: bool(validator({**schema, "$defs": defs}).is_valid(value))
@@ -78,8 +96,10 @@ def _reference(said: str, schema: Mapping[str, Any], defs: Definitions) -> Check
     known: list[Check] = []  # made when it is asked for: a definition may refer to itself
 
     def check(value: Any) -> bool:
+        if said.removeprefix("#/$defs/") not in defs:
+            raise _Elsewhere
         if not known:
-            known.append(checker(defs[said.removeprefix("#/$defs/")], defs))
+            known.append(_checker(defs[said.removeprefix("#/$defs/")], defs))
         return known[0](value)
 
     return check
@@ -90,27 +110,27 @@ def _equals(said: Any, value: Any) -> bool:
 
 
 def _branches(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    chosen = checker(said, defs)
-    then, other = checker(schema.get("then", {}), defs), checker(schema.get("else", {}), defs)
+    chosen = _checker(said, defs)
+    then, other = _checker(schema.get("then", {}), defs), _checker(schema.get("else", {}), defs)
     return lambda value: then(value) if chosen(value) else other(value)
 
 
 def _any(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    checks = [checker(one, defs) for one in said]
+    checks = [_checker(one, defs) for one in said]
     return lambda value: any(check(value) for check in checks)
 
 
 def _every(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    return reduce(_both, [checker(one, defs) for one in said])
+    return reduce(_both, [_checker(one, defs) for one in said])
 
 
 def _not(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    check = checker(said, defs)
+    check = _checker(said, defs)
     return lambda value: not check(value)
 
 
 def _names(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    check = checker(said, defs)
+    check = _checker(said, defs)
     return lambda value: not isinstance(value, dict) or all(map(check, value))
 
 
@@ -119,7 +139,7 @@ def _properties(said: Mapping[str, Any], schema: Mapping[str, Any], defs: Defini
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
-            if name in said and not (known.get(name) or known.setdefault(name, checker(said[name], defs)))(item):
+            if name in said and not (known.get(name) or known.setdefault(name, _checker(said[name], defs)))(item):
                 return False
         return True
 
@@ -127,7 +147,7 @@ def _properties(said: Mapping[str, Any], schema: Mapping[str, Any], defs: Defini
 
 
 def _others(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    known, right = schema.get("properties", {}), checker(said, defs) if isinstance(said, dict) else None
+    known, right = schema.get("properties", {}), _checker(said, defs) if isinstance(said, dict) else None
 
     def check(value: Any) -> bool:
         for name, item in value.items() if isinstance(value, dict) else ():
@@ -139,12 +159,12 @@ def _others(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
 
 
 def _items(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    right = checker(said, defs)
+    right = _checker(said, defs)
     return lambda value: not isinstance(value, list) or all(map(right, value))
 
 
 def _contains(said: Any, schema: Mapping[str, Any], defs: Definitions) -> Check:
-    right = checker(said, defs)
+    right = _checker(said, defs)
     return lambda value: not isinstance(value, list) or any(map(right, value))
 
 
@@ -164,8 +184,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_unlike(values: list[Any]) -> bool:
-    """Whether all are texts, and no two the same; of anything else jsonschema tells."""
-    return all(type(value) is str for value in values) and len(set(values)) == len(values)
+    """Whether no two are the same; of what are not all texts jsonschema tells."""
+    if all(type(value) is str for value in values):
+        return len(set(values)) == len(values)
+    return bool(validator({"uniqueItems": True}).is_valid(values))
 
 
 _TYPES: Mapping[str, Check] = {

@@ -86,3 +86,21 @@ def test_nothing_is_right_that_jsonschema_finds_wrong(data: st.DataObject) -> No
     }
     value = data.draw(st.fixed_dictionaries({}, optional={**named, "unknown": odd}))
     assert surely_right(schema, value) == validator(schema).is_valid(value)
+
+
+OTHERS = [  # what schemas of other packages' backends may say
+    {"properties": {"a": {"type": "integer"}, "b": {"$ref": "#/properties/a"}}},
+    {"properties": {"a": {"not": {"$ref": "#/properties/b"}}, "b": {"type": "string"}}},
+    {"properties": {"a": {"not": {"uniqueItems": True}}}},
+    {"properties": {"a": True, "b": False}, "if": {"required": ["a"]}, "else": False},
+    {
+        "if": {"properties": {"a": {"const": 1}}},
+        "then": {"required": ["b"]},
+        "else": {"properties": {"b": {"enum": [0, None]}}},
+    },
+]
+
+
+@given(st.sampled_from(OTHERS), st.fixed_dictionaries({}, optional={"a": odd | st.just([1, 1]), "b": odd}))
+def test_no_schema_is_beyond_it(schema: dict[str, Any], value: dict[str, Any]) -> None:
+    assert not surely_right(schema, value) or validator(schema).is_valid(value)
